@@ -1,0 +1,118 @@
+// Daemon: every command of batond as a function. Runs in baton and in tests.
+
+/// A batond, by its runtime directory. Each function opens a connection of its own, and waits for
+/// its answer no longer than `patience`.
+package struct Daemon: Sendable {
+    package let runtime: RuntimeDirectory
+
+    package init(runtime: RuntimeDirectory) {
+        self.runtime = runtime
+    }
+
+    // MARK: Messages
+
+    /// The reply to `message`. The daemon gives up after `timeout`; so that its own answer is the
+    /// one seen, this side waits a little longer.
+    package func call(
+        _ service: String, _ message: [UInt8], timeout: Duration = .seconds(30)
+    ) throws(ClientError) -> [UInt8] {
+        let milliseconds = max(1, Int(timeout / .milliseconds(1)))
+        let arguments = [
+            Array("CALL".utf8), Array(service.utf8), message, Array("TIMEOUT".utf8),
+            Array("\(milliseconds)".utf8),
+        ]
+        return try bulk(
+            ask(runtime.messageSocket, arguments, patience: timeout + .seconds(2)))
+    }
+
+    /// The sequence number of `message`, once it is durable.
+    package func send(
+        _ service: String, _ message: [UInt8], patience: Duration = .seconds(30)
+    ) throws(ClientError) -> Int {
+        let arguments = [Array("SEND".utf8), Array(service.utf8), message]
+        let reply = try ask(runtime.messageSocket, arguments, patience: patience)
+        guard case .integer(let sequence) = reply else {
+            throw .malformedReply("\(reply) for SEND")
+        }
+        return sequence
+    }
+
+    // MARK: Questions
+
+    package func status(
+        patience: Duration = .seconds(10)
+    ) throws(ClientError) -> Report<DaemonStatus> {
+        Report(json: try bulk(ask(runtime.messageSocket, ["STATUS"], patience: patience)))
+    }
+
+    package func status(
+        _ service: String, patience: Duration = .seconds(10)
+    ) throws(ClientError) -> Report<ServiceStatus> {
+        Report(json: try bulk(ask(runtime.messageSocket, ["STATUS", service], patience: patience)))
+    }
+
+    // MARK: Changes
+
+    /// Upgrades every service whose file changed; answers when each has its verdict.
+    package func reload(
+        patience: Duration = .seconds(120)
+    ) throws(ClientError) -> Report<[ServiceVerdict]> {
+        Report(json: try bulk(ask(runtime.controlSocket, ["RELOAD"], patience: patience)))
+    }
+
+    /// Upgrades one service, to the file of the plugin directory or to `image`, an absolute path.
+    package func upgrade(
+        _ service: String, image: String? = nil, force: Bool = false,
+        patience: Duration = .seconds(120)
+    ) throws(ClientError) -> Report<ServiceVerdict> {
+        var arguments = ["UPGRADE", service]
+        if let image { arguments += ["IMAGE", image] }
+        if force { arguments.append("FORCE") }
+        return Report(json: try bulk(ask(runtime.controlSocket, arguments, patience: patience)))
+    }
+
+    /// The verbs that change a service and have nothing to tell but that they did.
+    package enum Change: String, Sendable {
+        case suspend = "SUSPEND"
+        case resume = "RESUME"
+        case purge = "PURGE"
+    }
+
+    package func change(
+        _ change: Change, _ service: String, patience: Duration = .seconds(30)
+    ) throws(ClientError) {
+        let reply = try ask(
+            runtime.controlSocket, [change.rawValue, service], patience: patience)
+        guard case .simpleString = reply else {
+            throw .malformedReply("\(reply) for \(change.rawValue)")
+        }
+    }
+
+    // MARK: One question
+
+    private func ask(
+        _ socket: String, _ arguments: [String], patience: Duration
+    ) throws(ClientError) -> RESPValue {
+        try ask(socket, arguments.map { Array($0.utf8) }, patience: patience)
+    }
+
+    private func ask(
+        _ socket: String, _ arguments: [[UInt8]], patience: Duration
+    ) throws(ClientError) -> RESPValue {
+        let deadline = Deadline(after: patience)
+        var connection = try RESPConnection(path: socket, deadline: deadline)
+        let reply = try connection.call(arguments, deadline: deadline)
+        guard case .error(let text) = reply else { return reply }
+        let parts = text.split(separator: " ", maxSplits: 1)
+        throw .refused(
+            code: parts.first.map(String.init) ?? "ERR",
+            text: parts.dropFirst().first.map(String.init) ?? "")
+    }
+
+    private func bulk(_ reply: RESPValue) throws(ClientError) -> [UInt8] {
+        guard case .bulk(let bytes) = reply else {
+            throw .malformedReply("\(reply) instead of a bulk string")
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,38 @@
+// ServiceVerdict: how an upgrade ended, as RELOAD, UPGRADE and STATUS tell it. Runs in baton and in tests.
+
+package struct ServiceVerdict: Codable, Equatable, Sendable {
+    package var service: String
+    package var verdict: Kind
+    package var from: String?
+    package var to: String?
+    /// SHA-256 of the image asked for, in hexadecimal.
+    package var digest: String?
+    /// From suspend to resume.
+    package var pauseMicroseconds: Int?
+    package var totalMicroseconds: Int
+    /// The last message of the version before.
+    package var switchSequence: Int?
+    /// Where it was refused, and why.
+    package var phase: String?
+    package var reason: String?
+
+    package var exitStatus: CommandExit {
+        verdict == .refused ? .refused : .done
+    }
+
+    /// A verdict by name. Open, so that a client can show what a newer daemon says.
+    package struct Kind: RawRepresentable, Codable, Hashable, Sendable {
+        package let rawValue: String
+
+        package init(rawValue: String) {
+            self.rawValue = rawValue
+        }
+
+        package static let upgraded = Kind(rawValue: "upgraded")
+        /// The bytes are the ones that run already.
+        package static let current = Kind(rawValue: "current")
+        package static let refused = Kind(rawValue: "refused")
+        /// The service was not running before.
+        package static let started = Kind(rawValue: "started")
+    }
+}

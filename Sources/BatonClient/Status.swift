@@ -1,0 +1,89 @@
+// Status: what STATUS answers. Runs in baton and in tests.
+
+import BatonWire
+
+/// The daemon and all its services.
+package struct DaemonStatus: Codable, Equatable, Sendable {
+    package var version: String
+    package var pid: Int
+    package var uptimeSeconds: Int
+    /// `running`, `reloading`, `stopping`.
+    package var state: String
+    package var services: [ServiceStatus]
+}
+
+/// One service. Counts of messages are since the mailbox was made.
+package struct ServiceStatus: Codable, Equatable, Sendable {
+    package var name: String
+    package var state: ServiceState
+    /// Why it is in this state, where there is something to tell.
+    package var reason: String?
+    package var version: String?
+    /// SHA-256 of the running image, in hexadecimal.
+    package var digest: String?
+    package var pid: Int?
+    package var oldVersion: String?
+    package var oldDigest: String?
+    package var oldPid: Int?
+    /// The phase of the upgrade under way.
+    package var phase: String?
+    /// `commit`, `interval`, `none`.
+    package var durability: String
+    package var appended: Int
+    package var settled: Int
+    package var waiting: Int
+    package var deadLetters: Int
+    package var restarts: Int
+    package var upgrades: Int
+    package var connections: Int
+    package var mailboxBytes: Int
+    /// The file in the plugin directory is not what runs.
+    package var diskVersionDiffers: Bool
+    package var lastUpgrade: ServiceVerdict?
+    package var images: [ServiceImage]
+}
+
+/// A service's state by name. Open, so that a client can show what a newer daemon says.
+package struct ServiceState: RawRepresentable, Codable, Hashable, Sendable {
+    package let rawValue: String
+
+    package init(rawValue: String) {
+        self.rawValue = rawValue
+    }
+
+    package static let starting = ServiceState(rawValue: "starting")
+    package static let running = ServiceState(rawValue: "running")
+    package static let suspended = ServiceState(rawValue: "suspended")
+    package static let upgrading = ServiceState(rawValue: "upgrading")
+    package static let restarting = ServiceState(rawValue: "restarting")
+    package static let stopped = ServiceState(rawValue: "stopped")
+    package static let quarantined = ServiceState(rawValue: "quarantined")
+
+    /// It handles no messages until somebody sees to it.
+    package var isDown: Bool { self == .stopped || self == .quarantined }
+}
+
+/// An image that the service has.
+package struct ServiceImage: Codable, Equatable, Sendable {
+    /// `current`, `old` or `cold`.
+    package var role: String
+    package var version: String
+    package var digest: String
+}
+
+extension [ServiceImage] {
+    /// The images as the daemon writes them.
+    package var json: [UInt8] {
+        var json = JSONText()
+        json.array { json in
+            for image in self {
+                json.object { json in
+                    json.member("role", image.role)
+                    json.member("version", image.version)
+                    json.member("digest", image.digest)
+                }
+            }
+        }
+        return json.bytes
+    }
+}

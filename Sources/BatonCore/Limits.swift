@@ -1,0 +1,63 @@
+// Every bound in Baton, in one place. The configuration file may change those of `Limits`;
+// the ones of `FixedLimits` are part of formats and protocols.
+
+/// What the operator may set, with the defaults.
+package struct Limits: Equatable, Sendable {
+    /// Bytes of one message, and of one reply.
+    package var messageBytes = 1 << 20
+    /// Bytes of a service's state.
+    package var stateBytes = 1 << 20
+    /// Bytes of unsettled records in one mailbox.
+    package var mailboxBytes = 1 << 30
+    /// Client connections in all.
+    package var connections = 1024
+    /// Bytes of replies waiting in one connection before it is read no further.
+    package var repliesBytes = 4 << 20
+    /// Messages of one connection without a reply before it is read no further.
+    package var repliesPending = 1 << 20
+
+    package var prepareTimeout = Moment.Span.seconds(10)
+    package var suspendTimeout = Moment.Span.seconds(5)
+    package var migrateTimeout = Moment.Span.seconds(5)
+    /// How long a host may take to end by itself.
+    package var stopTimeout = Moment.Span.seconds(2)
+    /// How long `SIGTERM` may take in all.
+    package var shutdownTimeout = Moment.Span.seconds(10)
+    /// A client that takes nothing of its waiting replies for so long is closed.
+    package var stalledClientTimeout = Moment.Span.seconds(60)
+
+    /// Restarts of a host within `restartPeriod` before the service is stopped.
+    package var restarts = 5
+    package var restartPeriod = Moment.Span.seconds(30)
+    /// Failed attempts at one message before it is a dead letter.
+    package var attempts: UInt32 = 3
+
+    package init() {}
+}
+
+/// What formats and protocols rest on.
+package enum FixedLimits {
+    package static let firstSegmentBytes = 256 << 10
+    package static let lastSegmentBytes = 16 << 20
+    /// Bytes read from one client in one turn of the loop, so that one cannot starve the others.
+    package static let readBytes = 256 << 10
+    /// Replies beyond this and the client is closed at once, for the memory's sake.
+    package static let hardRepliesBytes = 64 << 20
+    /// The ring of outcomes between a host and the supervisor.
+    package static let ringBytes = 256 << 10
+    /// Outcomes taken from one host in one turn of the loop.
+    package static let outcomesPerTurn = 8192
+    /// Bytes of one frame on the channel to a host.
+    package static let frameBytes = 4096
+    /// Frames of one host in one second before it is taken for hostile.
+    package static let framesPerSecond = 2000
+    /// Bytes of an image.
+    package static let imageBytes = 512 << 20
+    /// Bytes of an image read and hashed in one turn of the loop.
+    package static let imageStepBytes = 512 << 10
+    /// Images kept beside those in use.
+    package static let coldImages = 4
+    package static let versionBytes = 63
+    package static let reasonBytes = 512
+    package static let logLineBytes = 1024
+}

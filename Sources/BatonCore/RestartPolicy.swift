@@ -1,0 +1,35 @@
+// How often a host that died is started again: OTP's intensity and period, with backoff.
+
+/// At most `restarts` in `period`; the first at once, each further one after twice as long.
+package struct RestartPolicy: Sendable {
+    package enum Decision: Equatable, Sendable {
+        case restart(after: Moment.Span)
+        /// The service stops; its mailbox keeps accepting.
+        case stop(reason: String)
+    }
+
+    private let restarts: Int
+    private let period: Moment.Span
+    private var deaths: [Moment] = []
+
+    package init(restarts: Int, period: Moment.Span) {
+        self.restarts = restarts
+        self.period = period
+    }
+
+    /// A host died at `now`.
+    package mutating func died(at now: Moment) -> Decision {
+        deaths.removeAll { now.since($0) > period }
+        deaths.append(now)
+        guard deaths.count <= restarts else {
+            return .stop(
+                reason: "its host died \(deaths.count) times in \(period): fix the image and "
+                    + "'baton reload', or 'baton resume' to try again")
+        }
+        let waits = deaths.count - 1
+        return .restart(after: waits == 0 ? .milliseconds(0) : .milliseconds(50 << UInt64(waits)))
+    }
+
+    /// New code, or the operator's word: what was before does not count.
+    package mutating func forgive() { deaths.removeAll() }
+}

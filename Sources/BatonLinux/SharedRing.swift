@@ -1,0 +1,219 @@
+// The memory that a host and the supervisor share: a page of words and a ring of outcomes. It is a
+// memfd of fixed, sealed size. Used in batond (Reader) and baton-host (Writer).
+//
+// Each word has one writer and a cache line of its own. A host may scribble over all of it: what
+// the supervisor reads from here is copied once and then checked.
+//
+// Whoever is about to sleep stores its flag, then looks again, both sequentially consistent; who
+// has published stores, then takes the flag down. So one of the two always sees the other.
+
+import BatonCore
+import Glibc
+import Synchronization
+
+@safe package struct SharedRing: ~Copyable {
+    package static let byteCount = 4096 + FixedLimits.ringBytes
+
+    /// The words of the first page.
+    package enum Word: Int {
+        /// By the supervisor: the log is readable up to here (a `LogPosition`).
+        case published = 1
+        /// By the supervisor: counts what waits on the channel, for a host that is busy.
+        case attention
+        /// By the supervisor: bytes of the ring taken.
+        case taken
+        /// By the host: bytes of the ring written.
+        case written
+        /// By the host: the sequence of the message in hand, 0 if none.
+        case inHand
+        /// Sleep flags: set by the sleeper, taken down by who wakes it.
+        case hostSleeps
+        case supervisorSleeps
+        /// By the host: it waits for room in the ring.
+        case hostWaitsForRoom
+    }
+
+    private let mapping: Mapping
+
+    package init(_ descriptor: Int32) throws(SystemError) {
+        mapping = try Mapping(descriptor, count: Self.byteCount, writable: true)
+    }
+
+    @inline(__always)
+    package func word(_ word: Word) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        unsafe (mapping.base + word.rawValue * 64).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+    @inline(__always)
+    package func load(_ word: Word) -> UInt64 {
+        unsafe self.word(word).pointee.load(ordering: .acquiring)
+    }
+    @inline(__always)
+    package func store(_ word: Word, _ value: UInt64) {
+        unsafe self.word(word).pointee.store(value, ordering: .releasing)
+    }
+
+    /// Publishes `value`; returns whether the sleeper must be woken.
+    @inline(__always)
+    package func publish(_ word: Word, _ value: UInt64, wakes sleeper: Word) -> Bool {
+        unsafe self.word(word).pointee.store(value, ordering: .sequentiallyConsistent)
+        return takeDown(sleeper)
+    }
+
+    /// Takes a sleep flag down; returns whether it was up.
+    @inline(__always)
+    package func takeDown(_ sleeper: Word) -> Bool {
+        let flag = unsafe word(sleeper)
+        guard unsafe flag.pointee.load(ordering: .sequentiallyConsistent) != 0 else { return false }
+        return unsafe flag.pointee.exchange(0, ordering: .sequentiallyConsistent) != 0
+    }
+
+    /// Raises a sleep flag; look again after it, with `peek`, before sleeping.
+    @inline(__always)
+    package func raise(_ sleeper: Word) {
+        unsafe word(sleeper).pointee.store(1, ordering: .sequentiallyConsistent)
+    }
+    @inline(__always)
+    package func peek(_ word: Word) -> UInt64 {
+        unsafe self.word(word).pointee.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// The ring proper: bytes from 4096 on.
+    @inline(__always)
+    fileprivate var ring: UnsafeMutableRawPointer { unsafe mapping.base + 4096 }
+}
+
+/// What an entry of the ring says. 16 bytes of header (length, kind, sequence) and the payload,
+/// padded to 8 bytes. An entry does not wrap: `skip` fills the end of the ring.
+///
+/// A host publishes only where its state and its outcomes agree: after everything up to `written`
+/// is taken, the cursor and the last state may be settled together.
+package enum OutcomeKind: UInt32, Sendable {
+    case skip = 1
+    /// A message was handled; the payload is its reply.
+    case reply
+    /// The same; the reply is more than an entry holds, and comes in a memfd on the channel.
+    case largeReply
+    /// A message was handled; the payload is an error text for its sender.
+    case failure
+    /// A dead letter was passed over.
+    case passed
+    /// The state after the message of this sequence.
+    case state
+    /// The same, in a memfd.
+    case largeState
+}
+
+private let capacity = UInt64(FixedLimits.ringBytes)
+private let headerBytes: UInt64 = 16
+
+extension SharedRing {
+    /// The largest payload of one entry.
+    package static let entryBytes = FixedLimits.ringBytes / 8
+    /// With so much room an outcome and a state fit for certain, wherever the ring ends.
+    private static let roomForOne = UInt64(3 * (entryBytes + 32))
+
+    /// The host's end.
+    package struct Writer: ~Copyable {
+        private var written: UInt64 = 0
+        private var taken: UInt64 = 0
+
+        package init() {}
+
+        /// Whether one outcome and one state fit; ask before a message is handled.
+        @inline(__always)
+        package mutating func hasRoom(_ shared: borrowing SharedRing) -> Bool {
+            if capacity - (written - taken) >= SharedRing.roomForOne { return true }
+            taken = shared.peek(.taken)
+            return capacity - (written - taken) >= SharedRing.roomForOne
+        }
+
+        /// Writes one entry, not yet published. There must be room.
+        @inline(__always)
+        package mutating func write(
+            _ kind: OutcomeKind, sequence: UInt64, _ payload: UnsafeRawBufferPointer,
+            to shared: borrowing SharedRing
+        ) {
+            precondition(payload.count <= SharedRing.entryBytes, "an entry's payload is bounded")
+            let size = headerBytes + (UInt64(payload.count) + 7) & ~7
+            let toEnd = capacity - written % capacity
+            if size > toEnd {
+                unsafe Self.header(
+                    at: shared.ring + Int(written % capacity), toEnd - headerBytes, .skip, 0)
+                written += toEnd
+            }
+            let place = unsafe shared.ring + Int(written % capacity)
+            unsafe Self.header(at: place, UInt64(payload.count), kind, sequence)
+            if let bytes = payload.baseAddress {
+                unsafe memcpy(place + Int(headerBytes), bytes, payload.count)
+            }
+            written += size
+        }
+
+        private static func header(
+            at place: UnsafeMutableRawPointer, _ length: UInt64, _ kind: OutcomeKind,
+            _ sequence: UInt64
+        ) {
+            unsafe place.storeBytes(of: UInt32(length), as: UInt32.self)
+            unsafe place.storeBytes(of: kind.rawValue, toByteOffset: 4, as: UInt32.self)
+            unsafe place.storeBytes(of: sequence, toByteOffset: 8, as: UInt64.self)
+        }
+
+        /// Makes what was written visible; returns whether the supervisor must be woken.
+        package mutating func publish(_ shared: borrowing SharedRing) -> Bool {
+            shared.publish(.written, written, wakes: .supervisorSleeps)
+        }
+    }
+
+    /// The supervisor's end.
+    package struct Reader: ~Copyable {
+        private var taken: UInt64 = 0
+        private var written: UInt64 = 0
+
+        @safe package enum Step {
+            case empty
+            /// The payload is valid until `finish`. The host may still change it: copy, then check.
+            case entry(OutcomeKind, sequence: UInt64, UnsafeRawBufferPointer)
+            /// What stands there was never written by an honest host.
+            case violation(String)
+        }
+
+        package init() {}
+
+        /// Looks once for what there is; `next` then walks it.
+        package mutating func begin(_ shared: borrowing SharedRing) { written = shared.load(.written) }
+
+        package mutating func next(_ shared: borrowing SharedRing) -> Step {
+            while true {
+                let available = written &- taken
+                if available == 0 { return .empty }
+                let toEnd = capacity - taken % capacity
+                guard available <= capacity, available >= headerBytes, toEnd >= headerBytes,
+                    taken % 8 == 0
+                else { return .violation("the ring's counters make no sense") }
+                let place = unsafe shared.ring + Int(taken % capacity)
+                let length = UInt64(unsafe place.load(as: UInt32.self))
+                let kind = OutcomeKind(rawValue: unsafe place.load(fromByteOffset: 4, as: UInt32.self))
+                let sequence = unsafe place.load(fromByteOffset: 8, as: UInt64.self)
+                let size = headerBytes + (length + 7) & ~7
+                guard size <= toEnd, size <= available, let kind else {
+                    return .violation("an entry of \(length) bytes does not fit the ring")
+                }
+                taken += size
+                if kind == .skip { continue }
+                return unsafe .entry(
+                    kind, sequence: sequence,
+                    UnsafeRawBufferPointer(start: place + Int(headerBytes), count: Int(length)))
+            }
+        }
+
+        /// Gives the room back; returns whether the host waits for it.
+        package mutating func finish(_ shared: borrowing SharedRing) -> Bool {
+            shared.publish(.taken, taken, wakes: .hostWaitsForRoom)
+        }
+
+        /// Whether there is something to take, looked at with a raised flag.
+        package func isBehind(_ shared: borrowing SharedRing) -> Bool {
+            shared.peek(.written) != taken
+        }
+    }
+}

@@ -1,0 +1,79 @@
+// What is done with the disk away from the loop: syncs on the commit thread; segments made, recycled
+// and removed, and images kept, on the housekeeping thread. Used in batond.
+
+import BatonCore
+import BatonLinux
+import CLinux
+import Glibc
+
+/// A file and what of it is to be made durable.
+package struct SyncTarget: Sendable {
+    package var file: OpenFile
+    /// `false` for a directory, or a file that grew.
+    package var dataOnly: Bool
+
+    package init(_ file: OpenFile, dataOnly: Bool) {
+        self.file = file
+        self.dataOnly = dataOnly
+    }
+}
+
+package enum DiskJob: Sendable {
+    /// A commit: all of it, or it has failed.
+    case sync([SyncTarget])
+    case makeSpare(ServiceName, directory: OpenFile, byteCount: Int)
+    /// A segment that nothing needs becomes the spare.
+    case recycle(ServiceName, directory: OpenFile, ordinal: UInt32, byteCount: Int)
+    case remove(directory: OpenFile, ordinals: [UInt32])
+    /// Writes an image's bytes, from a memfd, under `name` and makes it durable.
+    case keepImage(ServiceName, directory: OpenFile, name: String, image: OpenFile, byteCount: Int)
+
+    package enum Result: Sendable {
+        case synced(SystemError?)
+        case spare(ServiceName, byteCount: Int, SystemError?)
+        case removed(SystemError?)
+        case imageKept(ServiceName, name: String, SystemError?)
+    }
+
+    package static func perform(_ job: DiskJob) -> Result {
+        switch job {
+        case .sync(let targets):
+            return .synced(
+                attempt { () throws(SystemError) in
+                    for target in targets { try target.file.sync(data: target.dataOnly) }
+                })
+        case .makeSpare(let service, let directory, let byteCount):
+            return .spare(
+                service, byteCount: byteCount,
+                attempt { () throws(SystemError) in
+                    try SegmentFile.make(SegmentFile.spare, in: directory, byteCount: byteCount)
+                })
+        case .recycle(let service, let directory, let ordinal, let byteCount):
+            return .spare(
+                service, byteCount: byteCount,
+                attempt { () throws(SystemError) in
+                    try SegmentFile.rename(
+                        Segment.fileName(ordinal), to: SegmentFile.spare, in: directory)
+                    try directory.sync(data: false)
+                })
+        case .remove(let directory, let ordinals):
+            return .removed(
+                attempt { () throws(SystemError) in
+                    for ordinal in ordinals {
+                        try SegmentFile.remove(Segment.fileName(ordinal), in: directory)
+                    }
+                })
+        case .keepImage(let service, let directory, let name, let image, let byteCount):
+            return .imageKept(
+                service, name: name,
+                attempt { () throws(SystemError) in
+                    try SegmentFile.copy(image, byteCount: byteCount, to: name, in: directory)
+                })
+        }
+    }
+
+    private static func attempt(_ body: () throws(SystemError) -> Void) -> SystemError? {
+        do throws(SystemError) { try body() } catch { return error }
+        return nil
+    }
+}

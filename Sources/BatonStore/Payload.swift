@@ -1,0 +1,51 @@
+// Writing and reading the fields of a record's payload: little-endian, every length checked.
+// Used in batond.
+
+import BatonCore
+
+struct PayloadWriter {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func put<Integer: FixedWidthInteger>(_ value: Integer) {
+        withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
+    }
+    /// At most 255 bytes.
+    mutating func put(short text: String) {
+        let utf8 = text.utf8.prefix(255)
+        put(UInt8(utf8.count))
+        bytes.append(contentsOf: utf8)
+    }
+    mutating func put(raw: [UInt8]) { bytes.append(contentsOf: raw) }
+    mutating func put(long: [UInt8]) {
+        put(UInt32(long.count))
+        bytes.append(contentsOf: long)
+    }
+}
+
+struct PayloadReader {
+    private let bytes: UnsafeRawBufferPointer
+    private var offset = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
+
+    mutating func integer<Integer: FixedWidthInteger>(_: Integer.Type) -> Integer? {
+        let count = Integer.bitWidth / 8
+        guard unsafe bytes.count - offset >= count else { return nil }
+        defer { offset += count }
+        return unsafe Integer(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Integer.self))
+    }
+    mutating func raw(_ count: Int) -> [UInt8]? {
+        guard count >= 0, unsafe bytes.count - offset >= count else { return nil }
+        defer { offset += count }
+        return unsafe Array(bytes[offset..<offset + count])
+    }
+    mutating func short() -> String? {
+        guard let count = integer(UInt8.self), let text = raw(Int(count)) else { return nil }
+        return String(decoding: text, as: UTF8.self)
+    }
+    mutating func long() -> [UInt8]? {
+        guard let count = integer(UInt32.self) else { return nil }
+        return raw(Int(count))
+    }
+}

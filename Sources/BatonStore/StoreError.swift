@@ -1,0 +1,42 @@
+// What can go wrong with a mailbox. Used in batond.
+
+import BatonCore
+import BatonLinux
+
+package enum StoreError: Error, Equatable, CustomStringConvertible {
+    /// A system call failed; nothing after it may be taken for written.
+    case system(SystemError)
+    /// The mailbox holds as much as it may: nothing was written. It accepts again when some is settled.
+    case full(limit: Int)
+    /// There is no room on the disk: nothing was written. The mailbox accepts again when there is.
+    case noRoom(String)
+    /// The log is damaged where it had been acknowledged. Nothing was changed.
+    case corrupt(place: String, reason: String)
+    /// Written by a newer Baton. Nothing was changed.
+    case newerFormat(found: UInt32, known: UInt32, place: String)
+    /// More than one record can hold.
+    case tooLarge(bytes: Int, limit: Int)
+
+    package var description: String {
+        switch self {
+        case .system(let error): "\(error)"
+        case .full(let limit):
+            "the mailbox holds its limit of \(limit) bytes: wait until some of it is handled"
+        case .noRoom(let what):
+            "no room for \(what): free some space, or let the backlog drain"
+        case .corrupt(let place, let reason):
+            "the mailbox is damaged at \(place): \(reason). Nothing was changed; restore the "
+                + "file from a copy"
+        case .newerFormat(let found, let known, let place):
+            "\(place) has format \(found), this batond knows up to \(known): use the newer batond"
+        case .tooLarge(let bytes, let limit): "\(bytes) bytes are more than the limit of \(limit)"
+        }
+    }
+}
+
+extension StoreError {
+    /// Runs what makes system calls, in this module's error.
+    static func wrap<R: ~Copyable>(_ body: () throws(SystemError) -> R) throws(StoreError) -> R {
+        do throws(SystemError) { return try body() } catch { throw .system(error) }
+    }
+}

@@ -1,0 +1,184 @@
+// One client: its socket, what it has sent and not yet been taken, its replies in order.
+// Runs in batond.
+
+import BatonCore
+import BatonLinux
+import BatonWire
+import CLinux
+import Glibc
+
+final class Connection {
+    /// What is spoken on the socket.
+    enum Wire {
+        /// Lines to one service.
+        case lines(Service)
+        /// RESP; `mayChange` on the control socket.
+        case resp(mayChange: Bool)
+    }
+
+    enum State: Equatable {
+        case open
+        /// The client has ended its side: its replies still go out.
+        case inputEnded
+        /// Something was wrong: what is in the queue goes out, nothing more is read.
+        case closing
+        case closed
+    }
+
+    let wire: Wire
+    let peer: UnixSocket.Peer
+    let token: UInt64
+    private var socket: Descriptor?
+    let number: Int32
+    var state = State.open
+    /// Read and not yet parsed: half a line, or what back-pressure holds up.
+    var carry: [UInt8] = []
+    var lines: LineParser
+    var commands: RESPParser
+    var writer = RESPWriter()
+    /// By `CLIENT SETNAME`.
+    var name = ""
+    /// The service it named last: most clients go on with the same.
+    weak var lastService: Service?
+    private(set) var output = OutputQueue()
+    /// When the client last took something, while something waits for it.
+    var stalledSince: Moment?
+    var isInGathering = false
+    var isToFlush = false
+    /// A timer looks after its reading.
+    var isTimed = false
+    private var interest = EventLoop.Interest.readable
+
+    // Each message or command has a slot; replies leave in the order of slots.
+    private(set) var nextSlot: UInt64 = 0
+    private var headSlot: UInt64 = 0
+    private var parked: [UInt64: Parked] = [:]
+
+    private struct Parked {
+        var bytes: [UInt8]
+        var gated: Bool
+    }
+
+    init(
+        _ socket: consuming Descriptor, wire: Wire, peer: UnixSocket.Peer, token: UInt64,
+        limits: Limits
+    ) {
+        number = socket.number
+        self.socket = consume socket
+        self.wire = wire
+        self.peer = peer
+        self.token = token
+        lines = LineParser(maximumLine: limits.messageBytes)
+        commands = RESPParser(limits: RESPParser.Limits(bulk: limits.messageBytes))
+    }
+
+    var pendingCount: UInt64 { nextSlot - headSlot }
+    var isFinished: Bool {
+        switch state {
+        case .open: false
+        case .inputEnded: pendingCount == 0 && output.unsentCount == 0
+        case .closing: output.unsentCount == 0
+        case .closed: true
+        }
+    }
+
+    // MARK: Replies
+
+    @inline(__always)
+    func takeSlots(_ count: UInt64) -> UInt64 {
+        let slot = nextSlot
+        nextSlot += count
+        return slot
+    }
+
+    /// The reply of `slot`, written by `append`. A slot has one reply: a second one is dropped.
+    @inline(__always)
+    func reply(_ slot: UInt64, gated: Bool, _ append: (inout [UInt8]) -> Void) {
+        guard state != .closed else {
+            // The client has gone; its messages are handled all the same.
+            return
+        }
+        if slot == headSlot {
+            output.append(gated: gated, append)
+            headSlot += 1
+            if !parked.isEmpty { unpark() }
+        } else if slot > headSlot, parked[slot] == nil {
+            var bytes: [UInt8] = []
+            append(&bytes)
+            parked[slot] = Parked(bytes: bytes, gated: gated)
+        }
+    }
+
+    /// Whether the reply of `slot` has not come yet.
+    func awaits(_ slot: UInt64) -> Bool { slot >= headSlot && parked[slot] == nil }
+
+    private func unpark() {
+        while let next = parked.removeValue(forKey: headSlot) {
+            output.append(gated: next.gated) { $0.append(contentsOf: next.bytes) }
+            headSlot += 1
+        }
+    }
+
+    /// An error in the socket's own form.
+    func replyError(_ slot: UInt64, gated: Bool = false, _ code: String, _ text: String) {
+        reply(slot, gated: gated) { bytes in
+            // On a line socket an error looks the same: one line, `-CODE text`.
+            switch wire {
+            case .resp: writer.error(code, text, to: &bytes)
+            case .lines:
+                writer.error(code, text, to: &bytes)
+                bytes.remove(at: bytes.count - 2)  // the carriage return
+            }
+        }
+    }
+
+    func commitBegins() { output.commitBegins() }
+    func commitEnds() { output.commitEnds() }
+
+    // MARK: The socket
+
+    /// Reads into `buffer`; 0 is the end, `nil` means that nothing is there now.
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
+        let got = retryInterrupted {
+            unsafe recv(number, buffer.baseAddress, buffer.count, 0)
+        }
+        if got >= 0 { return got }
+        return errno == EAGAIN ? nil : 0
+    }
+
+    /// Sends what may go. False if the client has gone.
+    func flush(now: Moment) -> Bool {
+        var alive = true
+        let before = output.unsentCount
+        let number = number
+        output.send { bytes in
+            let went = retryInterrupted {
+                unsafe Glibc.send(number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+            }
+            if went < 0 {
+                if errno != EAGAIN { alive = false }
+                return 0
+            }
+            return went
+        }
+        if !output.hasReleased {
+            stalledSince = nil
+        } else if output.unsentCount < before || stalledSince == nil {
+            stalledSince = now
+        }
+        return alive
+    }
+
+    /// Closes the socket now; others may still hold this object.
+    func shutDown() { socket = nil }
+
+    /// What to wait for, given whether it is to be read.
+    func wanted(reading: Bool) -> EventLoop.Interest? {
+        var wanted: EventLoop.Interest = []
+        if reading, state == .open { wanted.insert(.readable) }
+        if output.hasReleased { wanted.insert(.writable) }
+        guard wanted != interest else { return nil }
+        interest = wanted
+        return wanted
+    }
+}

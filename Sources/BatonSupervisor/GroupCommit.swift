@@ -1,0 +1,89 @@
+// Group commit: one sync at a time covers everything that waits for one; while it runs the next
+// batch gathers. Runs in batond; the sync itself on the commit thread.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import Glibc
+
+struct GroupCommit {
+    /// The commit under way.
+    struct Round {
+        var services: [Service]
+        var connections: [Connection]
+        var begun: Moment
+    }
+
+    fileprivate(set) var round: Round?
+    /// Have something to be made durable before replies leave.
+    fileprivate(set) var wanting: [Service] = []
+    /// Have replies that wait for a commit.
+    fileprivate(set) var gathering: [Connection] = []
+    fileprivate(set) var count: UInt64 = 0
+}
+
+extension Supervisor {
+    /// The connection has replies that may leave after the next commit.
+    @inline(__always)
+    func gathers(_ connection: Connection) {
+        guard !connection.isInGathering else { return }
+        connection.isInGathering = true
+        commit.gathering.append(connection)
+    }
+
+    /// The service has something that the next commit must cover.
+    @inline(__always)
+    func commits(_ service: Service) {
+        guard !service.wantsCommit else { return }
+        service.wantsCommit = true
+        commit.wanting.append(service)
+    }
+
+    /// The services whose replies do not wait are synced now and then all the same.
+    func commitAtIntervals() {
+        for service in services.values where service.durability == .interval {
+            if service.mailbox.needsSync { commits(service) }
+        }
+        _ = after(.seconds(1)) { [weak self] in self?.commitAtIntervals() }
+    }
+
+    /// At the end of a turn, when everything is written.
+    func beginCommit() {
+        guard commit.round == nil else { return }
+        let wanting = commit.wanting
+        commit.wanting = []
+        guard !wanting.isEmpty || !commit.gathering.isEmpty else { return }
+        let connections = commit.gathering
+        commit.gathering = []
+        for connection in connections {
+            connection.isInGathering = false
+            connection.commitBegins()
+        }
+        var targets: [SyncTarget] = []
+        for service in wanting { targets += service.commitBegins() }
+        commit.round = GroupCommit.Round(services: wanting, connections: connections, begun: now)
+        if targets.isEmpty { commitEnds() } else { committer.submit(.sync(targets)) }
+    }
+
+    func commitsAreDone() {
+        for case .synced(let error) in committer.take() {
+            if let error {
+                // The kernel would report success for the next sync, with the data gone.
+                fail("a sync failed (\(error)); nothing of it was acknowledged")
+                return
+            }
+            commitEnds()
+        }
+    }
+
+    private func commitEnds() {
+        guard let round = commit.round else { return }
+        commit.round = nil
+        commit.count &+= 1
+        for connection in round.connections {
+            connection.commitEnds()
+            flushes(connection)
+        }
+        for service in round.services { service.commitEnds() }
+    }
+}

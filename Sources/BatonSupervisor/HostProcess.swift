@@ -1,0 +1,234 @@
+// One baton-host process, seen from batond: its descriptors, its ring, what may be said to it.
+// Runs in batond.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import BatonWire
+import CLinux
+import Glibc
+
+final class HostProcess {
+    unowned let service: Service
+    let image: Image
+    let pid: Int32
+    var machine = HostMachine()
+    /// The author's label, once loaded.
+    var version: String?
+    /// Which state it was started with (`Service.stateRevision`).
+    var startedRevision: UInt64?
+    /// Whether it has ever been given the cursor.
+    var hasRun = false
+    /// Segments up to this one have been sent.
+    var sentThrough: UInt32 = 0
+    /// Why batond ended it, if it did.
+    var endReason: String?
+    var deadline: Timers.Handle?
+
+    /// What the loop watches it by.
+    struct Tokens {
+        var channel: UInt64?
+        var bell: UInt64?
+        var exit: UInt64?
+    }
+    var tokens = Tokens()
+
+    let exit: Descriptor
+    let channel: Descriptor
+    let wakesSupervisor: Descriptor
+    private let wakesHost: Descriptor
+    let ring: SharedRing
+    var reader = SharedRing.Reader()
+    private var published = LogPosition(word: 0)
+    private var attention: UInt64 = 0
+    private var generation: UInt32 = 0
+    private var framesThisSecond = 0
+    private var second: UInt64 = 0
+    private var large: [(memory: OpenFile, byteCount: Int)] = []
+    /// Heard while a large outcome was looked for.
+    private var unheard: [HostReport] = []
+
+    init(_ service: Service, image: Image, program: String) throws(SystemError) {
+        self.service = service
+        self.image = image
+        var pair = try UnixSocket.pair()
+        let theirs = pair.takeTheirs()
+        channel = pair.takeOurs()
+        let memory = try Descriptor.memory("baton-ring", size: SharedRing.byteCount)
+        try memory.seal(writes: false)
+        ring = try SharedRing(memory.number)
+        wakesHost = try .event()
+        wakesSupervisor = try .event()
+        let child = try Spawn.start(
+            program, arguments: [service.name.text, "\(getpid())"],
+            environment: Self.environment(),
+            descriptors: [
+                (theirs.number, HostChannel.Number.channel),
+                (image.memory.number, HostChannel.Number.image),
+                (memory.number, HostChannel.Number.ring),
+                (wakesHost.number, HostChannel.Number.wakesHost),
+                (wakesSupervisor.number, HostChannel.Number.wakesSupervisor),
+            ])
+        pid = child.pid
+        exit = child.takeExit()
+    }
+
+    /// A plugin sees little of batond's environment. Swift's own crash reporter would start a
+    /// process, which the sandbox bars.
+    private static func environment() -> [String] {
+        var kept = ["SWIFT_BACKTRACE=enable=no"]
+        for name in ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"] {
+            if let value = unsafe getenv(name) {
+                kept.append("\(name)=\(unsafe String(cString: value))")
+            }
+        }
+        return kept
+    }
+
+    // MARK: Saying
+
+    /// Says something; a host that does not take it is ended.
+    func send(_ command: HostCommand, descriptors: [Int32] = []) {
+        guard machine.state != .ending else { return }
+        do throws(SystemError) {
+            try HostChannel.send(
+                command.encoded(), descriptors: descriptors, on: channel.number, waits: false)
+        } catch {
+            // Its end, if it is that, is seen by its pidfd.
+            if error.code == EAGAIN { kill("it does not read its channel") }
+            return
+        }
+        // A busy host looks at this between two messages; a sleeping one polls the channel.
+        attention &+= 1
+        ring.store(.attention, attention)
+        if ring.takeDown(.hostSleeps) || ring.takeDown(.hostWaitsForRoom) {
+            _ = baton_eventfd_write(wakesHost.number, 1)
+        }
+    }
+
+    func start(state: Standing.State?, revision: UInt64) {
+        startedRevision = revision
+        guard let state else {
+            send(.start(stateBytes: nil, fromVersion: ""))
+            return
+        }
+        do throws(SystemError) {
+            let memory = OpenFile(try .memory("baton-state", size: 0))
+            try memory.write(state.bytes, at: 0)
+            try memory.descriptor.seal(writes: true)
+            send(
+                .start(stateBytes: UInt32(state.bytes.count), fromVersion: state.version),
+                descriptors: [memory.number])
+        } catch { kill("its state could not be handed over (\(error))") }
+    }
+
+    func suspend() {
+        generation &+= 1
+        machine.suspend(generation: generation)
+        send(.suspend(generation: generation))
+    }
+
+    func proceed() {
+        machine.run()
+        send(.proceed)
+    }
+
+    func run(from position: LogPosition, _ sequence: SequenceNumber, dead: Set<UInt64>) {
+        machine.run()
+        hasRun = true
+        send(.run(position: position, sequence: sequence.value, dead: dead.sorted()))
+    }
+
+    /// Lets the host read up to `position`.
+    func publish(_ position: LogPosition) {
+        guard position > published else { return }
+        published = position
+        if ring.publish(.published, position.word, wakes: .hostSleeps) {
+            _ = baton_eventfd_write(wakesHost.number, 1)
+        }
+    }
+
+    func outcomesTaken() {
+        if reader.finish(ring) { _ = baton_eventfd_write(wakesHost.number, 1) }
+    }
+
+    func stop() {
+        send(.stop)
+        machine.end()
+    }
+
+    func kill(_ reason: String) {
+        if endReason == nil { endReason = reason }
+        machine.end()
+        _ = Glibc.kill(pid, SIGKILL)
+    }
+
+    // MARK: Hearing
+
+    enum Heard {
+        case report(HostReport)
+        case nothing
+        /// The channel is closed: the process ends, or has.
+        case end
+        case violation(String)
+    }
+
+    func hear(now: Moment) -> Heard {
+        unheard.isEmpty ? listen(now: now) : .report(unheard.removeFirst())
+    }
+
+    private func listen(now: Moment) -> Heard {
+        if now.nanoseconds / 1_000_000_000 != second {
+            second = now.nanoseconds / 1_000_000_000
+            framesThisSecond = 0
+        }
+        do throws(SystemError) {
+            switch try HostChannel.receive(on: channel.number) {
+            case .nothing: return .nothing
+            case .end: return .end
+            case .frame(let bytes, let descriptor):
+                let memory = descriptor.map { OpenFile(Descriptor(owning: $0)) }
+                framesThisSecond += 1
+                guard framesThisSecond <= FixedLimits.framesPerSecond else {
+                    return .violation("it floods its channel")
+                }
+                guard let report = HostReport(bytes) else {
+                    return .violation("it says what is no report")
+                }
+                if case .large(let byteCount) = report {
+                    guard let memory, large.count < 8 else {
+                        return .violation("a large outcome without memory, or too many")
+                    }
+                    large.append((memory, Int(byteCount)))
+                }
+                return .report(report)
+            }
+        } catch { return .violation("its channel broke: \(error)") }
+    }
+
+    enum Large {
+        case bytes([UInt8])
+        case tooLarge(byteCount: Int)
+        /// It did not come, or is shorter than was said.
+        case missing
+    }
+
+    /// The next large outcome; read, not mapped: the host may cut it short.
+    func takeLarge(limit: Int, now: Moment) -> Large {
+        while large.isEmpty {
+            switch listen(now: now) {
+            case .report(.large): break
+            case .report(let report): unheard.append(report)
+            case .nothing, .end, .violation: return .missing
+            }
+        }
+        let next = large.removeFirst()
+        guard next.byteCount <= limit else { return .tooLarge(byteCount: next.byteCount) }
+        var bytes = [UInt8](repeating: 0, count: next.byteCount)
+        let number = next.memory.number
+        let got = unsafe bytes.withUnsafeMutableBytes { buffer in
+            retryInterrupted { unsafe pread(number, buffer.baseAddress, buffer.count, 0) }
+        }
+        return got == next.byteCount ? .bytes(bytes) : .missing
+    }
+}

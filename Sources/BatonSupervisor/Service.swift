@@ -1,0 +1,385 @@
+// A service: its mailbox, its hosts, who waits for its replies. This file is the way of messages;
+// ServiceHosts.swift starts and mourns hosts, ServiceUpgrade.swift performs upgrades.
+// Runs in batond.
+//
+// Invariants: `waiting` covers exactly the messages after the cursor; at most one host is in charge,
+// and only its outcomes are taken; outcomes are settled in the turn in which they are taken.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import BatonWire
+import CLinux
+import Glibc
+import Logging
+
+final class Service {
+    /// Whether there is a version to handle messages.
+    enum Condition: Equatable {
+        /// Nothing has run yet: the first image is on its way.
+        case starting
+        case serving
+        /// Its host died and is started again at its time.
+        case restarting
+        /// Nothing runs, until the operator does something; the mailbox accepts.
+        case stopped(reason: String)
+    }
+
+    let name: ServiceName
+    let nameBytes: [UInt8]
+    let durability: Durability
+    unowned let supervisor: Supervisor
+    var log: Logger { supervisor.log(for: self) }
+
+    var mailbox: Mailbox
+    var waiting = WaitingQueue()
+    var condition = Condition.starting
+    /// Suspended by the operator.
+    var isHeld = false
+
+    // The versions.
+    var current: HostProcess?
+    var candidate: HostProcess?
+    var old: HostProcess?
+    var currentImage: Image?
+    /// Changes with the state: tells whether a candidate has the last one.
+    var stateRevision: UInt64 = 1
+    var restartPolicy: RestartPolicy
+    var restarts = 0
+
+    // The upgrade.
+    var upgrade = UpgradeMachine()
+    var attempt: UpgradeAttempt?
+    var queue: [UpgradeRequest] = []
+    var lastVerdict: Verdict?
+    /// The plugin directory has another image than the release.
+    var diskDiffers = false
+    var switchRecord = SwitchRecord.none
+    /// Who waits for a suspension by hand.
+    var suspendWaiters: [(String?) -> Void] = []
+
+    enum SwitchRecord { case none, written, syncing }
+
+    // What the turn has to do.
+    var isTouched = false
+    var wantsCommit = false
+    var isBusy = false
+    /// Clients held up until there is room in the mailbox.
+    var heldUp: [Connection] = []
+    var connectionCount = 0
+
+    init(_ name: ServiceName, mailbox: consuming Mailbox, supervisor: Supervisor) {
+        self.name = name
+        nameBytes = Array(name.text.utf8)
+        self.supervisor = supervisor
+        let configuration = supervisor.configuration
+        durability = configuration.durability(of: name)
+        restartPolicy = RestartPolicy(
+            restarts: configuration.limits.restarts, period: configuration.limits.restartPeriod)
+        self.mailbox = mailbox
+        waiting.append(nil, slot: 0, count: self.mailbox.unsettledCount)
+    }
+
+    /// Whether replies wait for a commit.
+    var isGated: Bool { durability == .commit }
+
+    // MARK: Messages in
+
+    enum Absorbed: Equatable {
+        /// Everything but an unfinished rest.
+        case all
+        /// No more now: the client has enough in flight, or the mailbox is full.
+        case enough
+        case tooBig
+        /// The disk is full.
+        case readOnly(String)
+    }
+
+    /// Appends the lines of `input`; `consumed` is how much of it they were.
+    func absorb(
+        lines input: UnsafeRawBufferPointer, from connection: Connection, consumed: inout Int
+    ) -> Absorbed {
+        let limit = supervisor.configuration.limits.repliesPending
+        let room = UInt64(limit) - min(UInt64(limit), connection.pendingCount)
+        let before = mailbox.appended
+        let result = unsafe Self.append(
+            lines: input, &connection.lines, to: &mailbox, atMost: room, consumed: &consumed)
+        let count = mailbox.appended.distance(from: before)
+        if count > 0 {
+            waiting.append(connection, slot: connection.takeSlots(count), count: count)
+            supervisor.touch(self)
+        }
+        switch result {
+        case .success(let absorbed):
+            return absorbed
+        case .failure(let error):
+            return refusal(error, holdingUp: connection)
+        }
+    }
+
+    /// The inner loop: one exclusive access to mailbox and parser for all lines.
+    private static func append(
+        lines input: UnsafeRawBufferPointer, _ parser: inout LineParser,
+        to mailbox: inout Mailbox, atMost room: UInt64, consumed: inout Int
+    ) -> Result<Absorbed, StoreError> {
+        var left = room
+        while true {
+            guard left > 0 else { return .success(.enough) }
+            switch unsafe parser.next(input, from: consumed) {
+            case .line(let range):
+                do throws(StoreError) {
+                    _ = try unsafe mailbox.append(UnsafeRawBufferPointer(rebasing: input[range]))
+                } catch { return .failure(error) }
+                consumed = range.upperBound + 1
+                left -= 1
+            case .needMore: return .success(.all)
+            case .tooBig: return .success(.tooBig)
+            }
+        }
+    }
+
+    /// Appends one message of a RESP client.
+    /// - Parameter slot: of the caller; `nil` if the receipt is all that is wanted.
+    func append(_ message: UnsafeRawBufferPointer, for connection: Connection, slot: UInt64?)
+        throws(StoreError) -> SequenceNumber
+    {
+        let sequence = try unsafe mailbox.append(message)
+        waiting.append(slot == nil ? nil : connection, slot: slot ?? 0)
+        supervisor.touch(self)
+        return sequence
+    }
+
+    private func refusal(_ error: StoreError, holdingUp connection: Connection) -> Absorbed {
+        switch error {
+        case .full:
+            heldUp.append(connection)
+            return .enough
+        case .noRoom: return .readOnly("\(error)")
+        case .system, .corrupt, .newerFormat, .tooLarge:
+            supervisor.fail("\(name): \(error)")
+            return .enough
+        }
+    }
+
+    // MARK: Outcomes
+
+    /// Takes what the host in charge has published: replies to their connections, the cursor and
+    /// the state to the mailbox.
+    func takeOutcomes() {
+        guard let host = current, host.machine.isInCharge else { return }
+        var cursor = mailbox.standing.settled
+        var state: [UInt8]?
+        host.reader.begin(host.ring)
+        taking: while true {
+            switch host.reader.next(host.ring) {
+            case .empty: break taking
+            case .violation(let reason):
+                violation(host, reason)
+                break taking
+            case .entry(let kind, let sequence, let payload):
+                if let reason = unsafe take(kind, sequence, payload, host, &cursor, &state) {
+                    violation(host, reason)
+                    break taking
+                }
+            }
+        }
+        host.outcomesTaken()
+        guard cursor > mailbox.standing.settled || state != nil else { return }
+        do throws(StoreError) {
+            try mailbox.settle(upTo: cursor, state: state)
+        } catch {
+            // Replies of these outcomes stand in the queues; they may not leave without the record.
+            supervisor.fail("\(name): the outcomes cannot be kept: \(error)")
+            return
+        }
+        if state != nil { stateRevision &+= 1 }
+        if isGated { supervisor.commits(self) }
+        supervisor.touch(self)
+        releaseHeldUp()
+    }
+
+    /// - Returns: what is wrong with it, if anything: a host is not trusted.
+    @inline(__always)
+    private func take(
+        _ kind: OutcomeKind, _ sequence: UInt64, _ payload: UnsafeRawBufferPointer,
+        _ host: HostProcess, _ cursor: inout SequenceNumber, _ state: inout [UInt8]?
+    ) -> String? {
+        let limits = supervisor.configuration.limits
+        switch kind {
+        case .reply, .largeReply, .failure, .passed:
+            guard sequence == cursor.value &+ 1, sequence <= mailbox.appended.value else {
+                return "an outcome for message \(sequence) where \(cursor.next) is due"
+            }
+            cursor = cursor.next
+            switch kind {
+            case .reply: unsafe deliver(payload)
+            case .failure: unsafe deliverFailure(payload)
+            case .passed:
+                guard mailbox.standing.dead.contains(sequence) else {
+                    return "it passed over message \(sequence), which is no dead letter"
+                }
+                deliverPoison(sequence)
+            case .largeReply:
+                switch host.takeLarge(limit: limits.messageBytes, now: supervisor.now) {
+                case .bytes(let bytes): unsafe bytes.withUnsafeBytes { unsafe deliver($0) }
+                case .tooLarge(let byteCount):
+                    deliverError(
+                        "TOOBIG", "the reply to this message has \(byteCount) bytes, at most "
+                            + "\(limits.messageBytes) may be sent: the service must reply less")
+                case .missing: return "a large reply did not come"
+                }
+            case .skip, .state, .largeState: break
+            }
+            return nil
+        case .state, .largeState:
+            guard sequence == cursor.value else {
+                return "a state after message \(sequence) where \(cursor) was the last"
+            }
+            if kind == .state {
+                state = unsafe Array(payload)
+                return nil
+            }
+            switch host.takeLarge(limit: limits.stateBytes, now: supervisor.now) {
+            case .bytes(let bytes): state = bytes
+            case .tooLarge(let byteCount):
+                return "its state has \(byteCount) bytes, the limit is \(limits.stateBytes)"
+            case .missing: return "a large state did not come"
+            }
+            return nil
+        case .skip: return "a skip where an outcome is due"
+        }
+    }
+
+    // MARK: Replies
+
+    @inline(__always)
+    private func deliver(_ reply: UnsafeRawBufferPointer) {
+        guard let run = waiting.first else { preconditionFailure("nobody waits for an outcome") }
+        waiting.advance(by: 1)
+        guard let connection = run.connection else { return }
+        let gated = isGated
+        connection.reply(run.slot, gated: gated) { bytes in
+            switch connection.wire {
+            case .lines:
+                let start = bytes.count
+                unsafe bytes.append(contentsOf: reply)
+                // Looked at after the copy: the host can still write to the original.
+                let hasNewline = unsafe bytes.withUnsafeBytes { all in
+                    guard let base = all.baseAddress else { return false }
+                    return unsafe memchr(base + start, 10, all.count - start) != nil
+                }
+                if hasNewline {
+                    bytes.removeLast(bytes.count - start)
+                    bytes.append(contentsOf: Self.binary)
+                }
+                bytes.append(10)
+            case .resp: unsafe connection.writer.bulk(reply, to: &bytes)
+            }
+        }
+        if gated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+    }
+
+    private static let binary = Array(
+        "-BINARY the reply contains a newline: call this service over baton.sock".utf8)
+
+    private func deliverFailure(_ text: UnsafeRawBufferPointer) {
+        // Copied once; a code and a text, one line.
+        let text = unsafe String(decoding: text, as: UTF8.self)
+        let parts = text.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+        let code = parts.first.map(String.init) ?? "FAILED"
+        let isCode = code.allSatisfy { $0.isASCII && ($0.isUppercase || $0.isNumber) }
+        deliverError(
+            isCode ? code : "FAILED",
+            isCode ? (parts.count > 1 ? String(parts[1]) : "the service gives no reason") : text)
+    }
+
+    private func deliverPoison(_ sequence: UInt64) {
+        deliverError(
+            "POISON", "message \(sequence) killed its host \(supervisor.configuration.limits.attempts)"
+                + " times and was set aside: do not send it again before the service is mended")
+    }
+
+    private func deliverError(_ code: String, _ text: String) {
+        guard let run = waiting.first else { preconditionFailure("nobody waits for an outcome") }
+        waiting.advance(by: 1)
+        guard let connection = run.connection else { return }
+        connection.replyError(run.slot, gated: isGated, code, text)
+        if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+    }
+
+    // MARK: The end of a turn
+
+    /// Writes the batch and lets the host have it.
+    func finishTurn() {
+        isTouched = false
+        do throws(StoreError) { try mailbox.flush() } catch {
+            supervisor.fail("\(name): \(error)")
+            return
+        }
+        for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
+        publish()
+        supervisor.noteBusy(self)
+    }
+
+    /// Lets the host in charge read what is written, sending it the segments it lacks.
+    func publish() {
+        guard let host = current, case .running = host.machine.state else { return }
+        sendSegments(to: host)
+        let readable = mailbox.readable
+        guard readable.segment > host.sentThrough else { return host.publish(readable) }
+        // Not all segments are there yet: up to the end of the last that is.
+        if let next = mailbox.segments(from: host.sentThrough + 1).first {
+            host.publish(LogPosition(segment: host.sentThrough, offset: next.previousEnd))
+        }
+    }
+
+    /// Segments that a host may hold open beyond the cursor.
+    private static let segmentsAhead: UInt32 = 32
+
+    func sendSegments(to host: HostProcess) {
+        let first = mailbox.position(of: mailbox.standing.settled.next).segment
+        let last = min(mailbox.readable.segment, first + Self.segmentsAhead)
+        guard host.sentThrough < last else { return }
+        for segment in mailbox.segments(from: max(first, host.sentThrough + 1))
+        where segment.ordinal <= last {
+            do throws(StoreError) {
+                let file = try mailbox.openForReading(segment.ordinal)
+                host.send(
+                    .segment(
+                        ordinal: segment.ordinal, byteCount: segment.byteCount,
+                        previousEnd: segment.previousEnd), descriptors: [file.number])
+            } catch {
+                host.kill("segment \(segment.ordinal) could not be opened for it: \(error)")
+                return
+            }
+            host.sentThrough = segment.ordinal
+        }
+    }
+
+    private func releaseHeldUp() {
+        guard !heldUp.isEmpty else { return }
+        let released = heldUp
+        heldUp = []
+        for connection in released { supervisor.resume(connection) }
+    }
+
+    // MARK: Durability
+
+    func commitBegins() -> [SyncTarget] {
+        wantsCommit = false
+        if switchRecord == .written { switchRecord = .syncing }
+        return mailbox.takeSync()
+    }
+
+    func commitEnds() {
+        do throws(StoreError) { try mailbox.synced() } catch {
+            supervisor.fail("\(name): \(error)")
+            return
+        }
+        for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
+        if switchRecord == .syncing {
+            switchRecord = .none
+            perform(upgrade.switchIsDurable())
+        }
+    }
+}

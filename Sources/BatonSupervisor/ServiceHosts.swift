@@ -1,0 +1,311 @@
+// A service's hosts: how they are started, what is done with what they say, and what follows from
+// their end. Runs in batond.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import BatonWire
+import Glibc
+import Logging
+
+extension Service {
+    private var limits: Limits { supervisor.configuration.limits }
+
+    // MARK: Starting
+
+    /// Starts a host; its end is seen by the supervisor.
+    func spawn(_ image: Image) throws(SystemError) -> HostProcess {
+        let host = try HostProcess(
+            self, image: image, program: supervisor.configuration.hostProgram)
+        try supervisor.watch(host)
+        return host
+    }
+
+    /// Starts the current version (again), with the last settled state.
+    func startCurrent() {
+        guard let image = currentImage, current == nil else { return }
+        do throws(SystemError) {
+            let host = try spawn(image)
+            current = host
+            condition = .serving
+            host.deadline = supervisor.after(limits.prepareTimeout) { [weak host] in
+                host?.kill("it was not ready within \(self.limits.prepareTimeout)")
+            }
+        } catch {
+            stop(because: "its host cannot be started: \(error)")
+        }
+    }
+
+    /// Nothing runs until the operator does something.
+    func stop(because reason: String) {
+        condition = .stopped(reason: reason)
+        log.error("stopped: \(reason)")
+        supervisor.isSettled(self)
+    }
+
+    // MARK: What hosts say
+
+    func channelIsReadable(_ host: HostProcess) {
+        while true {
+            switch host.hear(now: supervisor.now) {
+            case .nothing: return
+            case .end:
+                // Its pidfd tells the rest.
+                supervisor.stopWatchingChannel(of: host)
+                return
+            case .violation(let reason):
+                violation(host, reason)
+                return
+            case .report(let report): heard(report, from: host)
+            }
+        }
+    }
+
+    private func heard(_ report: HostReport, from host: HostProcess) {
+        let said: HostMachine.Said
+        switch report {
+        case .loaded(_, let version, _, let sandbox, _):
+            host.version = version
+            supervisor.noteSandbox(sandbox)
+            said = .loaded
+        case .started: said = .started
+        case .refused(let reason): said = .refused(reason: reason)
+        case .suspended(let generation):
+            // Everything published before these words is in the ring.
+            if host === current { takeOutcomes() }
+            said = .suspended(generation: generation)
+        case .log(let level, let text):
+            note(level, text, host)
+            said = .log
+        case .large: return
+        }
+        switch host.machine.said(said) {
+        case .nothing, .log: break
+        case .hasLoaded: host.start(state: mailbox.standing.state, revision: stateRevision)
+        case .hasStarted: hasStarted(host)
+        case .isSuspended: isSuspended(host)
+        case .refuses(let reason): refused(host, reason)
+        case .violation(let reason): violation(host, reason)
+        }
+    }
+
+    private func hasStarted(_ host: HostProcess) {
+        supervisor.cancel(&host.deadline)
+        if host === candidate {
+            sendSegments(to: host)
+            perform(upgrade.candidateStarted())
+        } else if host === current {
+            resumeCurrent()
+            supervisor.isSettled(self)
+        }
+    }
+
+    private func refused(_ host: HostProcess, _ reason: String) {
+        if host === candidate {
+            perform(upgrade.candidateFailed(reason))
+        } else {
+            host.kill(reason)
+        }
+    }
+
+    func violation(_ host: HostProcess, _ reason: String) {
+        log.critical("host \(host.pid) is ended: \(reason)", metadata: ["event": "security"])
+        host.kill(reason)
+    }
+
+    private func note(_ level: UInt8, _ text: String, _ host: HostProcess) {
+        let metadata: Logger.Metadata = [
+            "version": "\(host.version ?? "unknown")", "pid": "\(host.pid)",
+        ]
+        switch level {
+        case 0: log.debug("\(text)", metadata: metadata)
+        case 1: log.info("\(text)", metadata: metadata)
+        case 2: log.warning("\(text)", metadata: metadata)
+        default: log.error("\(text)", metadata: metadata)
+        }
+    }
+
+    // MARK: Handing the cursor
+
+    /// Lets the current host handle messages, if nothing bars it.
+    func resumeCurrent() {
+        guard !isHeld, !supervisor.isStopping, let host = current else { return }
+        switch host.machine.state {
+        case .ready, .suspending:
+            if host.hasRun {
+                host.proceed()
+            } else {
+                sendSegments(to: host)
+                let next = mailbox.standing.settled.next
+                host.run(
+                    from: mailbox.position(of: next), next, dead: mailbox.standing.dead)
+            }
+            publish()
+            supervisor.noteBusy(self)
+        case .loading, .starting, .running, .ending: break
+        }
+    }
+
+    /// Lets the current host finish the message in hand; `currentIsQuiet` follows.
+    func quiesceCurrent() {
+        guard let host = current else { return currentIsQuiet() }
+        switch host.machine.state {
+        case .running: host.suspend()
+        case .suspending: break
+        case .ready: currentIsQuiet()
+        // It was being started again: the message path does not need it.
+        case .loading, .starting: host.kill("it is not needed")
+        case .ending: break
+        }
+    }
+
+    private func isSuspended(_ host: HostProcess) {
+        guard host === current else { return }
+        currentIsQuiet()
+    }
+
+    func currentIsQuiet() {
+        let waiters = suspendWaiters
+        suspendWaiters = []
+        for waiter in waiters { waiter(nil) }
+        supervisor.isQuiet(self)
+        perform(upgrade.currentIsQuiet())
+    }
+
+    /// What the current host is doing, for a message to the operator.
+    var busyText: String {
+        guard let host = current, case .suspending = host.machine.state else {
+            return "nothing is in hand"
+        }
+        let sequence = host.ring.load(.inHand)
+        return sequence == 0 ? "it does not answer" : "message \(sequence) is still being handled"
+    }
+
+    // MARK: The end of a host
+
+    func hasEnded(_ host: HostProcess, _ exit: Spawn.Exit) {
+        supervisor.cancel(&host.deadline)
+        let reason = host.endReason ?? "it ended with \(exit)"
+        if host === candidate {
+            candidate = nil
+            perform(upgrade.candidateFailed(endText(of: host, reason)))
+        } else if host === old {
+            old = nil
+            log.info("the old version's host ended", metadata: ["pid": "\(host.pid)"])
+        } else if host === current {
+            currentHasEnded(host, reason)
+        }
+    }
+
+    private func endText(of host: HostProcess, _ reason: String) -> String {
+        switch host.machine.state {
+        case .loading: "\(reason) while the image was loaded: a constructor, or the file is damaged"
+        case .starting: "\(reason) in start"
+        case .ready, .running, .suspending, .ending: reason
+        }
+    }
+
+    private func currentHasEnded(_ host: HostProcess, _ reason: String) {
+        // What it published before it died counts.
+        takeOutcomes()
+        current = nil
+        let inHand = host.ring.load(.inHand)
+        let wasHandling = host.machine.state != .ending || host.endReason != nil
+        host.machine.end()
+        log.error(
+            "host ended: \(reason)", metadata: ["pid": "\(host.pid)", "message": "\(inHand)"])
+        if wasHandling, inHand > mailbox.standing.settled.value, inHand <= mailbox.appended.value {
+            countAttempt(SequenceNumber(inHand))
+        }
+        switch upgrade.state {
+        case .suspending:
+            // Nothing of it is needed any more: the state is what was settled.
+            currentIsQuiet()
+        case .loading, .switching: break
+        case .idle, .preparing:
+            if supervisor.isStopping { currentIsQuiet() } else { restartAfterEnd(reason) }
+        }
+    }
+
+    private func countAttempt(_ sequence: SequenceNumber) {
+        do throws(StoreError) {
+            let attempts = try mailbox.recordAttempt(at: sequence)
+            guard attempts >= limits.attempts else { return supervisor.touch(self) }
+            try mailbox.bury(sequence)
+            supervisor.touch(self)
+            log.critical(
+                "message \(sequence) killed its host \(attempts) times: set aside",
+                metadata: ["event": "dead letter", "message": "\(sequence)"])
+        } catch { supervisor.fail("\(name): \(error)") }
+    }
+
+    private func restartAfterEnd(_ reason: String) {
+        switch restartPolicy.died(at: supervisor.now) {
+        case .stop(let why): stop(because: "\(reason); \(why)")
+        case .restart(let wait):
+            restarts += 1
+            condition = .restarting
+            guard wait > .milliseconds(0) else { return startCurrent() }
+            _ = supervisor.after(wait) {
+                if self.condition == .restarting { self.startCurrent() }
+            }
+        }
+    }
+
+    /// Ends the version before the current one: asked first, then made to.
+    func purgeOld() {
+        guard let host = old else { return }
+        old = nil
+        end(host)
+    }
+
+    func end(_ host: HostProcess) {
+        host.stop()
+        host.deadline = supervisor.after(limits.stopTimeout) { [weak host] in
+            guard let host else { return }
+            host.kill("it did not end within \(self.limits.stopTimeout)")
+            self.log.warning("hard purge", metadata: ["pid": "\(host.pid)", "phase": "purge"])
+        }
+    }
+
+    // MARK: By hand
+
+    /// - Parameter done: given `nil`, or why it is not suspended.
+    func suspendByHand(_ done: @escaping (String?) -> Void) {
+        guard upgrade.state == .idle || upgrade.phase == .prepare else {
+            return done("BUSY an upgrade of \(name) is under way: wait for it")
+        }
+        isHeld = true
+        guard let host = current else { return done(nil) }
+        switch host.machine.state {
+        case .ready, .loading, .starting, .ending: return done(nil)
+        case .running, .suspending: break
+        }
+        var answered = false
+        suspendWaiters.append { reason in
+            if !answered {
+                answered = true
+                done(reason)
+            }
+        }
+        if case .running = host.machine.state { host.suspend() }
+        _ = supervisor.after(limits.suspendTimeout) {
+            guard !answered else { return }
+            answered = true
+            let busy = self.busyText
+            self.isHeld = false
+            self.resumeCurrent()
+            done("BUSY \(busy) after \(self.limits.suspendTimeout): try again later")
+        }
+    }
+
+    func resumeByHand() {
+        isHeld = false
+        if case .stopped = condition, currentImage != nil {
+            restartPolicy.forgive()
+            startCurrent()
+        } else if upgrade.state == .idle || upgrade.phase == .prepare {
+            resumeCurrent()
+        }
+    }
+}

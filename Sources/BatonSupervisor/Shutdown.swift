@@ -1,0 +1,77 @@
+// The end in order: hosts finish the message in hand, what is handled is settled and synced, replies
+// go out, then everything ends. What waits in the mailboxes stays there. Runs in batond.
+
+import BatonCore
+import BatonLinux
+import BatonSystemd
+import Glibc
+import Logging
+
+enum ShutdownState: Equatable {
+    case running
+    /// Hosts finish the message in hand.
+    case suspending
+    /// The last commits are made and replies sent.
+    case releasing
+    case finished
+}
+
+extension Supervisor {
+    var isStopping: Bool { shutdown != .running }
+
+    func beginShutdown() {
+        guard shutdown == .running else { return }
+        logger.notice("stopping")
+        manager.stopping()
+        shutdown = .suspending
+        for listener in listeners { stopWatching(listener.socket.number, token: listener.token) }
+        listeners = []
+        for service in services.values {
+            service.candidate?.kill("batond stops")
+            service.quiesceCurrent()
+        }
+        _ = after(configuration.limits.shutdownTimeout) { [weak self] in
+            guard let self, self.shutdown != .finished else { return }
+            self.logger.warning("not everything ended in time; it is in the mailboxes")
+            self.shutdown = .finished
+        }
+    }
+
+    /// A service's host has finished.
+    func isQuiet(_ service: Service) {
+        guard shutdown == .suspending else { return }
+        touch(service)
+    }
+
+    /// At the end of each turn.
+    func advanceShutdown() {
+        switch shutdown {
+        case .running, .finished: return
+        case .suspending:
+            let isQuiet = services.values.allSatisfy { $0.current?.machine.isInCharge != true }
+            if isQuiet {
+                shutdown = .releasing
+                // Everything written is made durable, whatever the durability of its service.
+                for service in services.values { commits(service) }
+                beginCommit()
+            }
+        case .releasing:
+            guard commit.round == nil, commit.wanting.isEmpty, commit.gathering.isEmpty else {
+                return
+            }
+            let isSent = connections.values.allSatisfy { !$0.output.hasReleased }
+            if isSent { finishShutdown() }
+        }
+    }
+
+    private func finishShutdown() {
+        for service in services.values {
+            for host in [service.current, service.old] { host?.stop() }
+        }
+        for name in ["baton.sock", "control.sock"] + services.keys.map({ "services/\($0).sock" }) {
+            _ = unsafe unlink("\(configuration.directories.runtime)/\(name)")
+        }
+        logger.notice("stopped")
+        shutdown = .finished
+    }
+}

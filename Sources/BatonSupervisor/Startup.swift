@@ -1,0 +1,177 @@
+// How batond begins: services and their mailboxes, sockets, the first images, ready.
+// Runs in batond.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import BatonSystemd
+import Glibc
+import Logging
+
+extension Supervisor {
+    func begin() throws(StartRefusal) {
+        let runtime = configuration.directories.runtime
+        try StateDirectory.make(runtime, mode: 0o755)
+        try StateDirectory.make("\(runtime)/services", mode: 0o755)
+        let files = pluginFiles()
+        var names = Set(files.map(\.0))
+        // A mailbox whose plugin is gone has messages nevertheless.
+        for name in (try? DirectoryListing.names("\(state.path)/mailboxes")) ?? [] {
+            if let name = ServiceName(name) { names.insert(name) }
+        }
+        for name in names.sorted() { _ = open(name) }
+        if names.isEmpty {
+            logger.warning(
+                """
+                no service: \(configuration.directories.plugins) has no .so file; put one there and \
+                'baton reload'
+                """)
+        }
+        do throws(SystemError) {
+            try listen(.baton, at: "\(runtime)/baton.sock", mode: 0o660)
+            try listen(.control, at: "\(runtime)/control.sock", mode: 0o660)
+        } catch { throw StartRefusal("\(error)") }
+        unsettledStarts = Set(services.keys)
+        for service in services.values.sorted(by: { $0.name < $1.name }) {
+            begin(service, file: files.first { $0.0 == service.name }?.1)
+        }
+        becomeReady()
+        commitAtIntervals()
+        feedWatchdog()
+    }
+
+    /// Opens a service's mailbox and its socket. `nil` if it is quarantined.
+    func open(_ name: ServiceName) -> Service? {
+        var report = Recovery.Report()
+        let socket = "\(configuration.directories.runtime)/services/\(name).sock"
+        do throws(StoreError) {
+            let mailbox = try Recovery.open(
+                service: name, path: state.mailboxPath(name),
+                byteLimit: configuration.limits.mailboxBytes, report: &report)
+            let service = Service(name, mailbox: mailbox, supervisor: self)
+            services[name] = service
+            note(report, service)
+            try listen(.service(service), at: socket)
+            return service
+        } catch {
+            quarantined[name] = "\(error)"
+            services[name] = nil
+            logger.critical(
+                "quarantined: \(error)", metadata: ["service": "\(name)", "event": "quarantine"])
+            do throws(StoreError) { try listen(.quarantined(reason: "\(error)"), at: socket) } catch {
+                logger.error("\(error)")
+            }
+            return nil
+        }
+    }
+
+    private func listen(_ kind: Listener.Kind, at path: String) throws(StoreError) {
+        do throws(SystemError) { try listen(kind, at: path, mode: 0o660) } catch {
+            throw .system(error)
+        }
+    }
+
+    private func note(_ report: Recovery.Report, _ service: Service) {
+        for file in report.unknownFiles {
+            service.log.warning("an unknown file in its mailbox is left alone: \(file)")
+        }
+        guard !report.isNew else { return }
+        service.log.info(
+            "mailbox recovered: \(report.messages) messages wait",
+            metadata: [
+                "messages": "\(report.messages)", "bytes_read": "\(report.bytesRead)",
+                "bytes_dropped": "\(report.bytesDropped)",
+            ])
+    }
+
+    /// A service boots with its release; one that never ran, with the plugin directory's file.
+    private func begin(_ service: Service, file: String?) {
+        guard let release = service.mailbox.standing.release else {
+            guard let file else {
+                return service.stop(
+                    because: "there is no image for it: put \(service.name).so into "
+                        + "\(configuration.directories.plugins) and 'baton reload'")
+            }
+            takeIn(file, for: service) { _ in }
+            return
+        }
+        intake.add("\(state.imagesPath)/\(release.digest).so") { result in
+            switch result {
+            case .success(let image) where image.digest == release.digest:
+                service.currentImage = image
+                service.startCurrent()
+                if let file { self.compare(file, with: release, service) }
+            case .success, .failure:
+                service.log.critical(
+                    "its image \(release.digest.short) is missing from the image store, or damaged")
+                self.boot(service, with: file, insteadOf: release)
+            }
+        }
+    }
+
+    /// The image store has lost a release's image: the plugin directory may have the same bytes.
+    private func boot(_ service: Service, with file: String?, insteadOf release: Standing.Release) {
+        guard let file else {
+            return service.stop(because: "its image \(release.digest.short) is lost")
+        }
+        intake.add(file) { result in
+            guard case .success(let image) = result, image.digest == release.digest else {
+                return service.stop(
+                    because: "its image \(release.digest.short) is lost, and \(file) is another: "
+                        + "'baton reload' takes that")
+            }
+            service.currentImage = image
+            service.startCurrent()
+        }
+    }
+
+    /// What a reload would change is said, not done: the release boots, the operator upgrades.
+    private func compare(_ file: String, with release: Standing.Release, _ service: Service) {
+        intake.add(file) { result in
+            guard case .success(let image) = result, image.digest != release.digest else { return }
+            service.diskDiffers = true
+            service.log.warning(
+                """
+                it runs its release \(release.version); \(file) is another image: 'baton reload' \
+                takes it
+                """)
+        }
+    }
+
+    // MARK: Ready
+
+    /// The service runs, or it is known that it does not.
+    func isSettled(_ service: Service) {
+        unsettledStarts.remove(service.name)
+        becomeReady()
+        statusChanged()
+    }
+
+    private func becomeReady() {
+        guard !isReady, unsettledStarts.isEmpty else { return }
+        isReady = true
+        logger.notice("ready: \(summary)")
+        manager.ready(status: summary)
+        guard !reloadWaiters.isEmpty else { return }
+        let waiters = reloadWaiters
+        reloadWaiters = []
+        requestReload { verdicts in for waiter in waiters { waiter(verdicts) } }
+    }
+
+    func statusChanged() {
+        guard isReady, shutdown == .running else { return }
+        manager.status(summary)
+    }
+
+    /// A sign of life, as long as the commit thread makes progress too.
+    private func feedWatchdog() {
+        guard let microseconds = manager.watchdogMicroseconds else { return }
+        let half = Moment.Span(nanoseconds: microseconds * 500)
+        if let begun = commit.round?.begun, freshNow().since(begun) > half {
+            logger.critical("a sync takes longer than \(half): no sign of life to systemd")
+        } else {
+            manager.alive()
+        }
+        _ = after(half) { [weak self] in self?.feedWatchdog() }
+    }
+}

@@ -1,0 +1,102 @@
+// The directories batond works in: made, checked, locked. Runs in batond.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import CLinux
+import Glibc
+
+/// Why batond does not start; said to the operator.
+package struct StartRefusal: Error, CustomStringConvertible {
+    package var reason: String
+    package init(_ reason: String) { self.reason = reason }
+    package var description: String { reason }
+}
+
+struct StateDirectory {
+    let path: String
+    let images: OpenFile
+    private let lock: OpenFile
+
+    private static let format = "baton-state 1\n"
+
+    var imagesPath: String { "\(path)/images" }
+    func mailboxPath(_ service: ServiceName) -> String { "\(path)/mailboxes/\(service)" }
+
+    /// Takes the lock first; then nothing else of ours can be at work here.
+    init(_ path: String) throws(StartRefusal) {
+        self.path = path
+        try Self.make(path, mode: 0o700)
+        do throws(SystemError) {
+            lock = OpenFile(
+                try .open("\(path)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600))
+        } catch { throw StartRefusal("\(error)") }
+        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
+            throw StartRefusal(
+                "another batond (process \(Self.text(of: lock) ?? "unknown")) uses \(path): stop it, or give "
+                    + "this one another --state")
+        }
+        try Self.put("\(getpid())\n", into: lock)
+        try Self.checkFormat(path)
+        try Self.make("\(path)/mailboxes", mode: 0o700)
+        try Self.make("\(path)/images", mode: 0o700)
+        do throws(SystemError) { images = try .directory("\(path)/images") } catch {
+            throw StartRefusal("\(error)")
+        }
+    }
+
+    private static func checkFormat(_ path: String) throws(StartRefusal) {
+        let file: OpenFile
+        do throws(SystemError) {
+            file = OpenFile(
+                try .open("\(path)/format", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600))
+        } catch { throw StartRefusal("\(error)") }
+        let text = Self.text(of: file) ?? ""
+        if text.isEmpty {
+            try Self.put(format, into: file)
+        } else if text + "\n" != format {
+            throw StartRefusal(
+                "\(path) has the format '\(text)', this batond knows 'baton-state 1': use the "
+                    + "batond that wrote it. Nothing was changed")
+        }
+    }
+
+    /// Makes a directory, or checks one: ours, not a link, not for others to write.
+    static func make(_ path: String, mode: UInt32) throws(StartRefusal) {
+        var parent = ""
+        for part in path.split(separator: "/").dropLast() {
+            parent += "/" + part
+            _ = unsafe mkdir(parent, 0o755)
+        }
+        guard unsafe mkdir(path, mode) == 0 || errno == EEXIST else {
+            throw StartRefusal("\(SystemError.last("make \(path)"))")
+        }
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else {
+            throw StartRefusal("\(SystemError.last("look at \(path)"))")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw StartRefusal("\(path) is not a directory (a symbolic link is not followed)")
+        }
+        guard status.st_uid == geteuid() || status.st_uid == 0 else {
+            throw StartRefusal("\(path) belongs to user \(status.st_uid), not to batond's")
+        }
+        guard status.st_mode & S_IWOTH == 0 else {
+            throw StartRefusal("\(path) may be written by everybody: chmod o-w \(path)")
+        }
+    }
+
+    private static func text(of file: OpenFile) -> String? {
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let got = unsafe pread(file.number, &bytes, bytes.count, 0)
+        guard got > 0 else { return nil }
+        return String(decoding: bytes.prefix(got).prefix { $0 != 10 }, as: UTF8.self)
+    }
+
+    private static func put(_ text: String, into file: OpenFile) throws(StartRefusal) {
+        let bytes = Array(text.utf8)
+        guard ftruncate(file.number, 0) == 0,
+            unsafe pwrite(file.number, bytes, bytes.count, 0) == bytes.count
+        else { throw StartRefusal("\(SystemError.last("write the state directory's files"))") }
+    }
+}

@@ -1,0 +1,211 @@
+// What `STATUS` and the verdicts look like: JSON. Runs in batond.
+
+import BatonCore
+import BatonStore
+import BatonWire
+import Glibc
+
+enum StatusReport {
+    static let version = "0.1.0"
+
+    static func daemon(_ supervisor: Supervisor) -> [UInt8] {
+        var json = JSONText()
+        json.object { json in
+            json.member("version", version)
+            json.member("pid", getpid())
+            json.member(
+                "uptime_seconds", supervisor.now.since(supervisor.started).nanoseconds / 1_000_000_000)
+            json.member("state", supervisor.stateText)
+            json.array("services") { json in
+                for service in supervisor.services.values.sorted(by: { $0.name < $1.name }) {
+                    json.object { write(service, to: &$0) }
+                }
+                for (name, reason) in supervisor.quarantined.sorted(by: { $0.key < $1.key }) {
+                    json.object { write(quarantined: name, reason, to: &$0) }
+                }
+            }
+        }
+        return json.bytes
+    }
+
+    static func service(_ service: Service) -> [UInt8] {
+        var json = JSONText()
+        json.object { write(service, to: &$0) }
+        return json.bytes
+    }
+
+    static func quarantined(_ name: ServiceName, _ reason: String) -> [UInt8] {
+        var json = JSONText()
+        json.object { write(quarantined: name, reason, to: &$0) }
+        return json.bytes
+    }
+
+    static func verdict(_ verdict: Verdict) -> [UInt8] {
+        var json = JSONText()
+        json.object { write(verdict, to: &$0) }
+        return json.bytes
+    }
+
+    static func verdicts(_ verdicts: [Verdict]) -> [UInt8] {
+        var json = JSONText()
+        json.array { json in
+            for verdict in verdicts { json.object { write(verdict, to: &$0) } }
+        }
+        return json.bytes
+    }
+
+    /// In the form of Redis's INFO.
+    static func info(_ supervisor: Supervisor) -> String {
+        """
+        # Server\r
+        server:baton\r
+        baton_version:\(version)\r
+        process_id:\(getpid())\r
+        # Clients\r
+        connected_clients:\(supervisor.connections.count)\r
+        # Stats\r
+        commits:\(supervisor.commit.count)\r
+        services:\(supervisor.services.count)\r
+
+        """
+    }
+
+    private static func write(_ service: Service, to json: inout JSONText) {
+        let standing = service.mailbox.standing
+        json.member("name", service.name.text)
+        json.member("state", service.stateText)
+        json.member("reason", service.reasonText)
+        json.member("version", standing.release?.version)
+        json.member("digest", standing.release.map { "\($0.digest)" })
+        json.member("pid", service.current?.pid)
+        json.member("old_version", service.old?.version)
+        json.member("old_digest", service.old.map { "\($0.image.digest)" })
+        json.member("old_pid", service.old?.pid)
+        json.member("phase", service.upgrade.phase?.rawValue)
+        json.member("durability", service.durability.rawValue)
+        json.member("appended", service.mailbox.appended.value)
+        json.member("settled", standing.settled.value)
+        json.member("waiting", service.mailbox.unsettledCount)
+        json.member("dead_letters", standing.deadLetters)
+        json.member("restarts", service.restarts)
+        json.member("upgrades", standing.upgrades)
+        json.member("connections", service.connectionCount)
+        json.member("mailbox_bytes", service.mailbox.byteCount)
+        json.member("disk_version_differs", service.diskDiffers)
+        if let verdict = service.lastVerdict {
+            json.object("last_upgrade") { write(verdict, to: &$0) }
+        } else {
+            json.null("last_upgrade")
+        }
+        json.array("images") { json in
+            if let release = standing.release {
+                json.object { image("current", release.version, "\(release.digest)", to: &$0) }
+            }
+            if let old = service.old {
+                json.object { image("old", old.version, "\(old.image.digest)", to: &$0) }
+            }
+        }
+    }
+
+    private static func image(
+        _ role: String, _ version: String?, _ digest: String, to json: inout JSONText
+    ) {
+        json.member("role", role)
+        json.member("version", version)
+        json.member("digest", digest)
+    }
+
+    private static func write(
+        quarantined name: ServiceName, _ reason: String, to json: inout JSONText
+    ) {
+        json.member("name", name.text)
+        json.member("state", "quarantined")
+        json.member("reason", reason)
+        for key in ["version", "digest", "pid", "old_version", "old_digest", "old_pid", "phase"] {
+            json.null(key)
+        }
+        json.member("durability", "commit")
+        for key in [
+            "appended", "settled", "waiting", "dead_letters", "restarts", "upgrades", "connections",
+            "mailbox_bytes",
+        ] { json.member(key, 0) }
+        json.member("disk_version_differs", false)
+        json.null("last_upgrade")
+        json.array("images") { _ in }
+    }
+
+    private static func write(_ verdict: Verdict, to json: inout JSONText) {
+        var pause: UInt64?
+        var sequence: UInt64?
+        var phase: String?
+        var reason: String?
+        let word: String
+        switch verdict.outcome {
+        case .started: word = "started"
+        case .current: word = "current"
+        case .upgraded(let measured, let after):
+            word = "upgraded"
+            pause = measured.microseconds
+            sequence = after.value
+        case .refused(let refusedIn, let why):
+            word = "refused"
+            phase = refusedIn.rawValue
+            reason = why
+        }
+        json.member("service", verdict.service.text)
+        json.member("verdict", word)
+        json.member("from", verdict.from)
+        json.member("to", verdict.to)
+        json.member("digest", verdict.digest.map { "\($0)" })
+        json.member("pause_microseconds", pause)
+        json.member("total_microseconds", verdict.total.microseconds)
+        json.member("switch_sequence", sequence)
+        json.member("phase", phase)
+        json.member("reason", reason)
+    }
+}
+
+extension Supervisor {
+    var stateText: String {
+        switch shutdown {
+        case .running: reload.isIdle ? "running" : "reloading"
+        case .suspending, .releasing, .finished: "stopping"
+        }
+    }
+
+    /// For `STATUS=`: `3 services, upgrading counter 2 → 3`.
+    var summary: String {
+        var text = services.count == 1 ? "1 service" : "\(services.count) services"
+        let stopped = services.values.filter { if case .stopped = $0.condition { true } else { false } }
+        if !stopped.isEmpty { text += ", \(stopped.count) stopped" }
+        if !quarantined.isEmpty { text += ", \(quarantined.count) quarantined" }
+        for service in services.values.sorted(by: { $0.name < $1.name }) {
+            if let attempt = service.attempt, let from = attempt.fromVersion {
+                text += ", upgrading \(service.name) \(from) → \(service.candidate?.version ?? "?")"
+            }
+        }
+        if let last = lastSummary { text += "; \(last)" }
+        return text
+    }
+}
+
+extension Service {
+    var stateText: String {
+        if attempt != nil, currentImage != nil, upgrade.state != .idle { return "upgrading" }
+        switch condition {
+        case .starting: return "starting"
+        case .restarting: return "restarting"
+        case .stopped: return "stopped"
+        case .serving:
+            if isHeld { return "suspended" }
+            switch current?.machine.state {
+            case .running, .ready, .suspending: return "running"
+            case nil, .loading, .starting, .ending: return "restarting"
+            }
+        }
+    }
+
+    var reasonText: String? {
+        if case .stopped(let reason) = condition { reason } else { nil }
+    }
+}

@@ -1,0 +1,344 @@
+// batond's one thread: the loop that everything happens in. This file is the loop and what it waits
+// for; the others extend it: Clients (sockets in and out), Commands (what RESP clients ask),
+// GroupCommit (persist before reply), Reload (images taken in), Shutdown.
+//
+// A turn: take what has come, let services take outcomes, write each service's batch with one
+// pwrite, begin a commit if none runs and something waits for one, send what is released, sleep.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import BatonSystemd
+import CLinux
+import Glibc
+import Logging
+
+package final class Supervisor {
+    /// What a descriptor is watched for.
+    enum Watched {
+        case listener(Listener)
+        case connection(Connection)
+        case hostChannel(HostProcess)
+        case hostBell(HostProcess)
+        case hostExit(HostProcess)
+        case signals
+        case commits
+        case housekeeping
+    }
+
+    let configuration: Configuration
+    let logger: Logger
+    let manager = ServiceManager()
+    let state: StateDirectory
+    let started = MonotonicClock.now()
+    /// The time at which this turn began.
+    private(set) var now = MonotonicClock.now()
+
+    private var loop: EventLoop
+    private var watched: [(generation: UInt32, what: Watched?)] = []
+    private var freeSlots: [Int] = []
+    private var timers = Timers()
+    private let signals: Descriptor
+
+    var services: [ServiceName: Service] = [:]
+    /// Services whose mailbox cannot be opened, and why.
+    var quarantined: [ServiceName: String] = [:]
+    var listeners: [Listener] = []
+    var connections: [ObjectIdentifier: Connection] = [:]
+    /// Kept so that a connection can be taken and closed when descriptors run out.
+    var reserve: Descriptor?
+
+    let committer: Worker<DiskJob, DiskJob.Result>
+    let housekeeper: Worker<DiskJob, DiskJob.Result>
+    var commit = GroupCommit()
+
+    // What this turn has to do.
+    private var touched: [Service] = []
+    private var busy: [Service] = []
+    var toFlush: [Connection] = []
+    /// Shared by all reads: beyond it, only unfinished input is kept.
+    let scratch: UnsafeMutableRawBufferPointer
+
+    var intake = IntakeQueue()
+    var keptImages: Set<String> = []
+    var reload = ReloadState.idle
+    /// Asked for a reload while one runs, or before ready.
+    var reloadWaiters: [([Verdict]) -> Void] = []
+    /// What the last reload did, for `STATUS=`.
+    var lastSummary: String?
+    var unsettledStarts: Set<ServiceName> = []
+    var isReady = false
+    var shutdown = ShutdownState.running
+    private var exitCode: Int32 = 0
+    private var sandboxNoted = false
+
+    package init(_ configuration: Configuration, logger: Logger) throws(StartRefusal) {
+        self.configuration = configuration
+        self.logger = logger
+        state = try StateDirectory(configuration.directories.state)
+        unsafe scratch = .allocate(
+            byteCount: configuration.limits.messageBytes + (128 << 10) + FixedLimits.readBytes,
+            alignment: 16)
+        do throws(SystemError) {
+            loop = try EventLoop()
+            signals = try Self.takeSignals()
+            committer = try Worker(name: "commit", perform: DiskJob.perform)
+            housekeeper = try Worker(name: "housekeeping", perform: DiskJob.perform)
+            reserve = try .open("/dev/null", flags: O_RDONLY)
+            _ = try watch(signals.number, .signals)
+            _ = try watch(committer.descriptor, .commits)
+            _ = try watch(housekeeper.descriptor, .housekeeping)
+        } catch { throw StartRefusal("\(error)") }
+        keptImages = Set((try? DirectoryListing.names(state.imagesPath)) ?? [])
+    }
+
+    private static func takeSignals() throws(SystemError) -> Descriptor {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for signal in [SIGHUP, SIGTERM, SIGINT] { unsafe sigaddset(&set, signal) }
+        guard unsafe pthread_sigmask(SIG_BLOCK, &set, nil) == 0 else {
+            throw .last("block signals")
+        }
+        // A file that may not grow, and a client that has gone, are errors, not ends.
+        unsafe Glibc.signal(SIGXFSZ, SIG_IGN)
+        unsafe Glibc.signal(SIGPIPE, SIG_IGN)
+        return try Descriptor(
+            "take signals", unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK)))
+    }
+
+    // MARK: The loop
+
+    /// Serves until it is told to stop.
+    /// - Returns: the exit code.
+    package func run() throws(StartRefusal) -> Int32 {
+        try begin()
+        while shutdown != .finished {
+            let count = loop.wait(timeout: sleepTime())
+            now = MonotonicClock.now()
+            for index in 0..<count {
+                let event = loop.event(index)
+                dispatch(event.token, event.interest)
+            }
+            for action in timers.takeDue(at: now) { action() }
+            takeInPart()
+            for service in busy { service.takeOutcomes() }
+            finishTurn()
+        }
+        return exitCode
+    }
+
+    private func finishTurn() {
+        while !touched.isEmpty {
+            let services = touched
+            touched = []
+            for service in services { service.finishTurn() }
+        }
+        beginCommit()
+        while !toFlush.isEmpty {
+            let connections = toFlush
+            toFlush = []
+            for connection in connections {
+                connection.isToFlush = false
+                flush(connection)
+            }
+        }
+        advanceShutdown()
+    }
+
+    /// How long nothing can happen but an event.
+    private func sleepTime() -> Moment.Span? {
+        if !intake.isEmpty || shutdown == .finished { return .milliseconds(0) }
+        // Raise the flags, then look once more: a host either sees the flag or is seen.
+        busy.removeAll { service in
+            let isIdle = service.waiting.isEmpty || service.current?.machine.isInCharge != true
+            if isIdle { service.isBusy = false }
+            return isIdle
+        }
+        for service in busy {
+            guard let host = service.current else { continue }
+            host.ring.raise(.supervisorSleeps)
+            if host.reader.isBehind(host.ring) { return .milliseconds(0) }
+        }
+        guard let next = timers.next else { return nil }
+        return next.since(MonotonicClock.now())
+    }
+
+    private func dispatch(_ token: UInt64, _ interest: EventLoop.Interest) {
+        let slot = Int(token & 0xffff_ffff)
+        // Something earlier in this turn may have closed it.
+        guard slot < watched.count, watched[slot].generation == UInt32(token >> 32),
+            let what = watched[slot].what
+        else { return }
+        switch what {
+        case .listener(let listener): accept(listener)
+        case .connection(let connection): ready(connection, interest)
+        case .hostChannel(let host): host.service.channelIsReadable(host)
+        case .hostBell(let host): _ = baton_eventfd_read(host.wakesSupervisor.number)
+        case .hostExit(let host): hostHasEnded(host)
+        case .signals: takeSignal()
+        case .commits: commitsAreDone()
+        case .housekeeping: houseIsKept()
+        }
+    }
+
+    private func takeSignal() {
+        var information = signalfd_siginfo()
+        while unsafe read(
+            signals.number, &information, MemoryLayout<signalfd_siginfo>.size) > 0
+        {
+            switch Int32(information.ssi_signo) {
+            case SIGHUP: requestReload { _ in }
+            default: beginShutdown()
+            }
+        }
+    }
+
+    // MARK: Watching
+
+    func watch(_ descriptor: Int32, _ what: Watched, _ interest: EventLoop.Interest = .readable)
+        throws(SystemError) -> UInt64
+    {
+        let token = reserveToken()
+        try watch(descriptor, what, token: token, interest)
+        return token
+    }
+
+    /// For what must know its token before it is watched.
+    func reserveToken() -> UInt64 {
+        if freeSlots.isEmpty {
+            watched.append((0, nil))
+            freeSlots.append(watched.count - 1)
+        }
+        let slot = freeSlots.removeLast()
+        return UInt64(watched[slot].generation) << 32 | UInt64(slot)
+    }
+
+    func watch(
+        _ descriptor: Int32, _ what: Watched, token: UInt64,
+        _ interest: EventLoop.Interest = .readable
+    ) throws(SystemError) {
+        watched[Int(token & 0xffff_ffff)].what = what
+        do throws(SystemError) { try loop.add(descriptor, interest, token: token) } catch {
+            release(token)
+            throw error
+        }
+    }
+
+    func change(_ descriptor: Int32, _ interest: EventLoop.Interest, token: UInt64) {
+        loop.change(descriptor, interest, token: token)
+    }
+
+    func stopWatching(_ descriptor: Int32, token: UInt64) {
+        loop.remove(descriptor)
+        release(token)
+    }
+
+    private func release(_ token: UInt64) {
+        let slot = Int(token & 0xffff_ffff)
+        guard watched[slot].generation == UInt32(token >> 32) else { return }
+        watched[slot] = (watched[slot].generation &+ 1, nil)
+        freeSlots.append(slot)
+    }
+
+    // MARK: Hosts
+
+    func watch(_ host: HostProcess) throws(SystemError) {
+        host.tokens.channel = try watch(host.channel.number, .hostChannel(host))
+        host.tokens.bell = try watch(host.wakesSupervisor.number, .hostBell(host))
+        host.tokens.exit = try watch(host.exit.number, .hostExit(host))
+    }
+
+    func stopWatchingChannel(of host: HostProcess) {
+        guard let token = host.tokens.channel else { return }
+        host.tokens.channel = nil
+        stopWatching(host.channel.number, token: token)
+    }
+
+    private func hostHasEnded(_ host: HostProcess) {
+        guard let exit = Spawn.reap(host.pid) else { return }
+        // Its last words, then its end.
+        host.service.channelIsReadable(host)
+        stopWatchingChannel(of: host)
+        if let token = host.tokens.bell {
+            stopWatching(host.wakesSupervisor.number, token: token)
+        }
+        if let token = host.tokens.exit { stopWatching(host.exit.number, token: token) }
+        host.tokens = HostProcess.Tokens()
+        host.service.hasEnded(host, exit)
+    }
+
+    func noteSandbox(_ bits: UInt8) {
+        guard !sandboxNoted else { return }
+        sandboxNoted = true
+        let all = UInt8(BATON_SANDBOX_LANDLOCK | BATON_SANDBOX_SECCOMP)
+        if bits & all != all {
+            logger.warning(
+                """
+                hosts run without part of their sandbox: this kernel or container lacks Landlock \
+                or seccomp
+                """)
+        }
+    }
+
+    // MARK: What services ask for
+
+    /// The service has something to write at the end of this turn.
+    func touch(_ service: Service) {
+        guard !service.isTouched else { return }
+        service.isTouched = true
+        touched.append(service)
+    }
+
+    /// Outcomes are to be expected of it.
+    func noteBusy(_ service: Service) {
+        guard !service.isBusy, !service.waiting.isEmpty,
+            service.current?.machine.isInCharge == true
+        else { return }
+        service.isBusy = true
+        busy.append(service)
+    }
+
+    func after(_ span: Moment.Span, _ action: @escaping () -> Void) -> Timers.Handle {
+        timers.schedule(at: MonotonicClock.now().advanced(by: span), action)
+    }
+
+    func cancel(_ handle: inout Timers.Handle?) {
+        timers.cancel(handle)
+        handle = nil
+    }
+
+    /// For what is measured within a turn.
+    func freshNow() -> Moment { MonotonicClock.now() }
+
+    func log(for service: Service) -> Logger {
+        var log = logger
+        log[metadataKey: "service"] = "\(service.name)"
+        return log
+    }
+
+    func keepHouse(_ job: DiskJob) { housekeeper.submit(job) }
+
+    private func houseIsKept() {
+        for result in housekeeper.take() {
+            switch result {
+            case .spare(let name, let byteCount, let error):
+                services[name]?.mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
+                if let error { logger.warning("no spare segment for \(name): \(error)") }
+            case .removed(let error):
+                if let error { logger.warning("a settled segment stays: \(error)") }
+            case .imageKept(let name, let fileName, let error):
+                if error == nil { keptImages.insert(fileName) }
+                services[name]?.imageIsKept(fileName, error)
+            case .synced: break
+            }
+        }
+    }
+
+    /// Baton's own ground gives way: nothing more is acknowledged; the next start recovers.
+    func fail(_ reason: String) {
+        guard shutdown != .finished else { return }
+        logger.critical("batond ends, and recovers from disk at its next start: \(reason)")
+        exitCode = 74
+        shutdown = .finished
+    }
+}

@@ -1,0 +1,127 @@
+// CommandTable: every command of baton.sock and control.sock. Runs in batond.
+
+/// A command's name. The cases stand in the order of likely use, in which they are looked up.
+package enum CommandName: String, CaseIterable, Sendable {
+    case call = "CALL"
+    case send = "SEND"
+    case ping = "PING"
+    case status = "STATUS"
+    case reload = "RELOAD"
+    case upgrade = "UPGRADE"
+    case suspend = "SUSPEND"
+    case resume = "RESUME"
+    case purge = "PURGE"
+    case hello = "HELLO"
+    case client = "CLIENT"
+    case command = "COMMAND"
+    case config = "CONFIG"
+    case info = "INFO"
+    case select = "SELECT"
+    case quit = "QUIT"
+
+    /// The command that `bytes` name, in upper or lower case.
+    package init?(_ bytes: UnsafeRawBufferPointer) {
+        guard let name = unsafe Self.table.lookUp(bytes) else { return nil }
+        self = name
+    }
+
+    private static let table = KeywordTable<CommandName>()
+
+    /// How many arguments may follow the name.
+    package var argumentCount: ClosedRange<Int> {
+        switch self {
+        case .call: 2...4
+        case .send: 2...2
+        case .ping, .status: 0...1
+        case .reload, .quit: 0...0
+        case .upgrade: 1...4
+        case .suspend, .resume, .purge, .select: 1...1
+        case .hello: 0...6
+        case .client, .config: 1...64
+        case .command: 0...1023
+        case .info: 0...16
+        }
+    }
+
+    /// Whether it changes what runs, so that only control.sock takes it.
+    package var changes: Bool {
+        switch self {
+        case .reload, .upgrade, .suspend, .resume, .purge: true
+        case .call, .send, .ping, .status, .hello, .client, .command, .config, .info, .select,
+            .quit:
+            false
+        }
+    }
+
+    /// The command with its arguments, as documentation writes it.
+    package var usage: String {
+        switch self {
+        case .call: "CALL service payload [TIMEOUT ms]"
+        case .send: "SEND service payload"
+        case .ping: "PING [text]"
+        case .status: "STATUS [service]"
+        case .reload: "RELOAD"
+        case .upgrade: "UPGRADE service [IMAGE path] [FORCE]"
+        case .suspend: "SUSPEND service"
+        case .resume: "RESUME service"
+        case .purge: "PURGE service"
+        case .hello: "HELLO [2|3 [AUTH user password] [SETNAME name]]"
+        case .client: "CLIENT subcommand [argument ...]"
+        case .command: "COMMAND [subcommand [argument ...]]"
+        case .config: "CONFIG GET name [name ...]"
+        case .info: "INFO [section ...]"
+        case .select: "SELECT 0"
+        case .quit: "QUIT"
+        }
+    }
+
+    /// The text of the error for a count outside of `argumentCount`.
+    package var wrongNumberOfArguments: String { "wrong number of arguments: \(usage)" }
+}
+
+/// A word within a command's arguments that has a meaning of its own.
+package enum CommandOption: String, CaseIterable, Sendable {
+    case timeout = "TIMEOUT"
+    case image = "IMAGE"
+    case force = "FORCE"
+
+    /// The option that `bytes` name, in upper or lower case.
+    package init?(_ bytes: UnsafeRawBufferPointer) {
+        guard let option = unsafe Self.table.lookUp(bytes) else { return nil }
+        self = option
+    }
+
+    private static let table = KeywordTable<CommandOption>()
+}
+
+/// Looks words up in upper or lower case, without making a String.
+private struct KeywordTable<Name: CaseIterable & RawRepresentable & Sendable>: Sendable
+where Name.RawValue == String {
+    private let words: [(word: UInt128, name: Name)]
+
+    init() {
+        words = Name.allCases.compactMap { name in
+            var spelling = name.rawValue
+            return spelling.withUTF8 { unsafe Self.pack(UnsafeRawBufferPointer($0)) }
+                .map { ($0, name) }
+        }
+    }
+
+    func lookUp(_ bytes: UnsafeRawBufferPointer) -> Name? {
+        guard let word = unsafe Self.pack(bytes) else { return nil }
+        for entry in words where entry.word == word { return entry.name }
+        return nil
+    }
+
+    /// Up to 15 bytes as one number, letters in upper case; nil for more. The leading 1 keeps
+    /// words apart that differ in leading zero bytes. Clearing the case bit cannot turn anything
+    /// but a letter into a letter.
+    private static func pack(_ bytes: UnsafeRawBufferPointer) -> UInt128? {
+        guard bytes.count <= 15 else { return nil }
+        var word: UInt128 = 1
+        for index in 0..<bytes.count {
+            word = unsafe word << 8 | UInt128(bytes[index] & 0xdf)
+        }
+        return word
+    }
+}

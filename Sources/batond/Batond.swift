@@ -1,0 +1,76 @@
+// batond: the daemon. Reads its command line, then serves until it is told to stop.
+
+import ArgumentParser
+import BatonSupervisor
+import BatonSystemd
+import Glibc
+import Logging
+
+@main struct Batond: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "batond",
+        abstract: "Hosts services that are upgraded while they work.",
+        discussion: """
+            Every .so file in the plugin directory is a service: ping.so is 'ping', and takes \
+            messages, one a line, at RUNTIME/services/ping.sock. SIGHUP (or 'baton reload') takes \
+            new files; SIGTERM stops in order. Runs in the foreground and logs to standard error \
+            or the journal.
+
+            Exit codes: 0 stopped in order; 64 usage; 69 refused to start; 74 the disk failed: what was \
+            acknowledged is kept, start it again; 78 the configuration is wrong.
+            """,
+        version: "0.1.0")
+
+    @Option(help: "The configuration file; it may be missing unless named here.")
+    var config: String?
+    @Option(help: "The plugin directory.")
+    var plugins: String?
+    @Option(help: "Where mailboxes and images are kept.")
+    var state: String?
+    @Option(help: "Where the sockets are.")
+    var runtime: String?
+    @Option(help: "debug, info, notice, warning, error or critical.")
+    var logLevel: String?
+    @Flag(help: "Check the configuration, say what is wrong, and exit.")
+    var check = false
+
+    mutating func validate() throws {
+        if let logLevel, Logger.Level(rawValue: logLevel) == nil {
+            throw ValidationError(
+                "--log-level \(logLevel): use debug, info, notice, warning, error or critical")
+        }
+    }
+
+    mutating func run() throws {
+        LoggingSystem.bootstrap { _ in JournalLog() }
+        var logger = Logger(label: "batond")
+        let places = Places()
+        let file = config ?? places.configurationFile
+        do {
+            let configuration = try ConfigurationFile.read(
+                file, mayBeMissing: config == nil,
+                into: Configuration(
+                    directories: Configuration.Directories(
+                        plugins: places.plugins, state: places.state, runtime: places.runtime),
+                    hostProgram: places.hostProgram))
+            var final = configuration
+            if let plugins { final.directories.plugins = plugins }
+            if let state { final.directories.state = state }
+            if let runtime { final.directories.runtime = runtime }
+            logger.logLevel = logLevel.flatMap(Logger.Level.init(rawValue:)) ?? final.logLevel
+            if check {
+                print("\(file): the configuration is right")
+                return
+            }
+            let supervisor = try Supervisor(final.absolute(), logger: logger)
+            let code = try supervisor.run()
+            throw ExitCode(code)
+        } catch let refusal as ConfigurationRefusal {
+            logger.critical("\(refusal)")
+            throw ExitCode(78)
+        } catch let refusal as StartRefusal {
+            logger.critical("\(refusal)")
+            throw ExitCode(69)
+        }
+    }
+}
