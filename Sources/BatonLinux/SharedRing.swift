@@ -206,6 +206,26 @@ extension SharedRing {
             }
         }
 
+        /// The next entry's payload, taken only if it is the reply to message `sequence` that is due;
+        /// anything else is left for `next`. The path of almost every message.
+        @inline(__always)
+        package mutating func nextReply(_ sequence: UInt64, _ shared: borrowing SharedRing)
+            -> UnsafeRawBufferPointer?
+        {
+            let toEnd = capacity - taken % capacity
+            guard written &- taken >= headerBytes, toEnd >= headerBytes else { return nil }
+            let place = unsafe shared.ring + Int(taken % capacity)
+            let length = UInt64(unsafe place.load(as: UInt32.self))
+            let size = headerBytes + (length + 7) & ~7
+            guard unsafe place.load(fromByteOffset: 4, as: UInt32.self) == OutcomeKind.reply.rawValue,
+                unsafe place.load(fromByteOffset: 8, as: UInt64.self) == sequence,
+                size <= toEnd, size <= written &- taken
+            else { return nil }
+            taken += size
+            return unsafe UnsafeRawBufferPointer(
+                start: place + Int(headerBytes), count: Int(length))
+        }
+
         /// Gives the room back; returns whether the host waits for it.
         package mutating func finish(_ shared: borrowing SharedRing) -> Bool {
             shared.publish(.taken, taken, wakes: .hostWaitsForRoom)

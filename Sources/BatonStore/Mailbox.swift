@@ -322,6 +322,12 @@ import Glibc
         return targets
     }
 
+    /// Whether a sync would let a segment go that nothing needs any more.
+    package var couldLetGo: Bool {
+        syncing == nil && segments.count > 1
+            && segments[0].endSequence <= standing.settled.value + 1
+    }
+
     /// What `takeSync` gave is durable: seals and lets go of segments.
     package mutating func synced() throws(StoreError) {
         guard let covered = syncing else { preconditionFailure("nothing was being synced") }

@@ -112,6 +112,27 @@ final class Connection {
     /// Whether the reply of `slot` has not come yet.
     func awaits(_ slot: UInt64) -> Bool { slot >= headSlot && parked[slot] == nil }
 
+    /// Takes the replies to messages whose slots begin with `slot` straight from the ring, if those
+    /// are the next to leave; 0 if not, or if something else than a reply is next.
+    func takeReplies(
+        from host: HostProcess, after sequence: UInt64, slot: UInt64, atMost limit: UInt64,
+        gated: Bool
+    ) -> UInt64 {
+        guard state != .closed, slot == headSlot, parked.isEmpty else { return 0 }
+        let count = output.appendReplies(
+            &host.reader, host.ring, after: sequence, atMost: limit, as: frame, gated: gated)
+        headSlot += count
+        return count
+    }
+
+    /// How a reply looks on this socket.
+    var frame: OutputQueue.Frame {
+        switch wire {
+        case .lines: .line
+        case .resp: .bulk(writer)
+        }
+    }
+
     private func unpark() {
         while let next = parked.removeValue(forKey: headSlot) {
             output.append(gated: next.gated) { $0.append(contentsOf: next.bytes) }

@@ -171,6 +171,7 @@ final class Service {
         var state: [UInt8]?
         host.reader.begin(host.ring)
         taking: while true {
+            takeReplies(from: host, &cursor)
             switch host.reader.next(host.ring) {
             case .empty: break taking
             case .violation(let reason):
@@ -196,6 +197,18 @@ final class Service {
         if isGated { supervisor.commits(self) }
         supervisor.touch(self)
         releaseHeldUp()
+    }
+
+    /// Plain replies, as many as stand in a row for one client: almost all there are.
+    private func takeReplies(from host: HostProcess, _ cursor: inout SequenceNumber) {
+        while let run = waiting.first, let connection = run.connection {
+            let count = connection.takeReplies(
+                from: host, after: cursor.value, slot: run.slot, atMost: run.count, gated: isGated)
+            guard count > 0 else { return }
+            waiting.advance(by: count)
+            cursor = cursor.advanced(by: count)
+            if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+        }
     }
 
     /// - Returns: what is wrong with it, if anything: a host is not trusted.
@@ -259,28 +272,10 @@ final class Service {
         guard let connection = run.connection else { return }
         let gated = isGated
         connection.reply(run.slot, gated: gated) { bytes in
-            switch connection.wire {
-            case .lines:
-                let start = bytes.count
-                unsafe bytes.append(contentsOf: reply)
-                // Looked at after the copy: the host can still write to the original.
-                let hasNewline = unsafe bytes.withUnsafeBytes { all in
-                    guard let base = all.baseAddress else { return false }
-                    return unsafe memchr(base + start, 10, all.count - start) != nil
-                }
-                if hasNewline {
-                    bytes.removeLast(bytes.count - start)
-                    bytes.append(contentsOf: Self.binary)
-                }
-                bytes.append(10)
-            case .resp: unsafe connection.writer.bulk(reply, to: &bytes)
-            }
+            unsafe connection.frame.append(reply, to: &bytes)
         }
         if gated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
     }
-
-    private static let binary = Array(
-        "-BINARY the reply contains a newline: call this service over baton.sock".utf8)
 
     private func deliverFailure(_ text: UnsafeRawBufferPointer) {
         // Copied once; a code and a text, one line.
@@ -317,6 +312,8 @@ final class Service {
             return
         }
         for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
+        // Where no reply waits for a sync, one is made when it lets go of a segment.
+        if !isGated, mailbox.couldLetGo { supervisor.commits(self) }
         publish()
         supervisor.noteBusy(self)
     }

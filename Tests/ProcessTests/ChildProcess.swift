@@ -16,7 +16,7 @@ final class ChildProcess {
         _ program: String, _ arguments: [String] = [], environment: [String: String] = [:],
         input: String = "/dev/null", output: String, error: String
     ) throws {
-        var actions = posix_spawn_file_actions_t()
+        var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
         let append = O_WRONLY | O_CREAT | O_APPEND
@@ -27,7 +27,6 @@ final class ChildProcess {
         } else {
             unsafe posix_spawn_file_actions_addopen(&actions, 2, error, append, 0o644)
         }
-        unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
 
         // Signals as a shell would leave them, whatever the test's program does with them.
         var attributes = posix_spawnattr_t()
@@ -81,12 +80,15 @@ final class ChildProcess {
 
     private static func withCStrings<Result>(
         _ strings: [String],
-        _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) throws -> Result
+        _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
     ) rethrows -> Result {
         var pointers = unsafe strings.map { unsafe strdup($0) }
         unsafe pointers.append(nil)
         defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
-        return try unsafe pointers.withUnsafeMutableBufferPointer { try unsafe body($0.baseAddress) }
+        return try unsafe pointers.withUnsafeMutableBufferPointer { buffer in
+            guard let first = buffer.baseAddress else { preconditionFailure("never empty") }
+            return try unsafe body(first)
+        }
     }
 }
 
@@ -94,7 +96,7 @@ extension Descriptor {
     /// Waits until there is something to read, or an end to see.
     borrowing func isReadable(within bound: Duration) throws -> Bool {
         var entry = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
-        let count = retryInterrupted { unsafe poll(&entry, 1, bound.milliseconds) }
+        let count = retryInterrupted { unsafe Int(poll(&entry, 1, bound.milliseconds)) }
         guard count >= 0 else { throw SystemError.last("wait for a descriptor") }
         return count > 0
     }

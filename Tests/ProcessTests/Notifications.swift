@@ -20,7 +20,7 @@ final class Notifications: @unchecked Sendable {
             "make a socket",
             Glibc.socket(
                 AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
-        let bound = try withSocketAddress(path) { unsafe bind(socket.number, $0, $1) }
+        let bound = try unsafe withSocketAddress(path) { unsafe bind(socket.number, $0, $1) }
         guard bound == 0 else { throw SystemError.last("bind \(path)") }
         let number = socket.release()
         let thread = Thread { [self] in receive(on: number) }
@@ -33,7 +33,7 @@ final class Notifications: @unchecked Sendable {
             AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { _ = Glibc.close(socket) }
         let text = Self.farewell
-        _ = try? withSocketAddress(path) { address, size in
+        _ = try? unsafe withSocketAddress(path) { address, size in
             unsafe sendto(socket, text, text.utf8.count, 0, address, size)
         }
     }

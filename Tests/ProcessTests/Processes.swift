@@ -5,6 +5,7 @@
 // each makes several processes busy. They wait for events: a reply, a notification, the end of a
 // process; every wait is bounded, and no speed is asserted.
 
+import Glibc
 import Testing
 
 @Suite("Real processes", .serialized, .compactMapIssues(DaemonLog.explain))
@@ -41,6 +42,6 @@ func wait(
     let end = ContinuousClock.now.advanced(by: bound)
     while try !question() {
         guard ContinuousClock.now < end else { throw TimedOut(what: what, bound: bound) }
-        sched_yield_briefly()
+        usleep(1000)
     }
 }

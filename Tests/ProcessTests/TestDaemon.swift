@@ -26,8 +26,10 @@ final class TestDaemon {
         runtime = RuntimeDirectory(path: try directory.makeDirectory("run"))
         log = "\(directory.path)/log"
         notifications = try Notifications(path: "\(directory.path)/notify")
-        self.configuration = try configuration.map {
-            try directory.write(Data($0.utf8), "batond.yaml")
+        if let configuration {
+            self.configuration = try directory.write(Data(configuration.utf8), "batond.yaml")
+        } else {
+            self.configuration = nil
         }
         for (service, image) in images { try install(image, as: service) }
         DaemonLog.begin(log)

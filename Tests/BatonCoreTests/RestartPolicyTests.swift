@@ -1,0 +1,79 @@
+// How often, and after how long, a host that died is started again.
+
+import BatonCore
+import Testing
+
+@Suite("The restart policy")
+struct RestartPolicyTests {
+    private func moment(_ milliseconds: UInt64) -> Moment {
+        Moment(nanoseconds: milliseconds * 1_000_000)
+    }
+
+    @Test("The first restart is at once, each further one after twice as long")
+    func backoff() {
+        var policy = RestartPolicy(restarts: 5, period: .seconds(30))
+        let waits = (0..<5).map { policy.died(at: moment($0)) }
+        #expect(
+            waits == [0, 100, 200, 400, 800].map { .restart(after: .milliseconds($0)) })
+    }
+
+    @Test("One death more than it may have within the period stops it, with the reason")
+    func stops() {
+        var policy = RestartPolicy(restarts: 2, period: .seconds(30))
+        _ = policy.died(at: moment(0))
+        _ = policy.died(at: moment(10))
+        guard case .stop(let reason) = policy.died(at: moment(20)) else {
+            Issue.record("the third death should stop it")
+            return
+        }
+        #expect(reason.hasPrefix("its host died 3 times in 30 s: "))
+        #expect(reason.contains("baton reload") && reason.contains("baton resume"))
+        guard case .stop = policy.died(at: moment(30)) else {
+            Issue.record("it should stay stopped within the period")
+            return
+        }
+    }
+
+    @Test("A death as long ago as the period still counts, an older one does not")
+    func period() {
+        var policy = RestartPolicy(restarts: 1, period: .seconds(30))
+        _ = policy.died(at: moment(0))
+        var other = policy
+        #expect(other.died(at: moment(30_001)) == .restart(after: .milliseconds(0)))
+        guard case .stop = policy.died(at: moment(30_000)) else {
+            Issue.record("30 s ago lies within 30 s")
+            return
+        }
+    }
+
+    @Test("With none allowed, the first death stops it")
+    func never() {
+        var policy = RestartPolicy(restarts: 0, period: .seconds(30))
+        guard case .stop = policy.died(at: moment(0)) else {
+            Issue.record("no restart is allowed")
+            return
+        }
+    }
+
+    @Test("Forgiven, it begins anew")
+    func forgiven() {
+        var policy = RestartPolicy(restarts: 1, period: .seconds(30))
+        _ = policy.died(at: moment(0))
+        policy.forgive()
+        #expect(policy.died(at: moment(1)) == .restart(after: .milliseconds(0)))
+    }
+
+    @Test("However many it may have, no wait is shorter than the one before it")
+    func manyRestarts() {
+        var policy = RestartPolicy(restarts: 200, period: .seconds(30))
+        var last = Moment.Span(nanoseconds: 0)
+        for _ in 0..<200 {
+            guard case .restart(let wait) = policy.died(at: moment(1)) else {
+                Issue.record("200 are allowed")
+                return
+            }
+            #expect(wait >= last)
+            last = wait
+        }
+    }
+}

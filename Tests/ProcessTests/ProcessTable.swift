@@ -1,0 +1,52 @@
+// Processes as /proc shows them.
+
+import Foundation
+
+enum ProcessTable {
+    /// The children of `parent`.
+    static func children(of parent: pid_t) -> [pid_t] {
+        all.filter { $0.parent == parent }.map(\.pid)
+    }
+
+    /// The children of `parent` that have ended and were never asked for.
+    static func zombies(of parent: pid_t) -> [pid_t] {
+        all.filter { $0.parent == parent && $0.state == "Z" }.map(\.pid)
+    }
+
+    /// The open descriptors of `pid`.
+    static func descriptorCount(_ pid: pid_t) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
+    }
+
+    /// The memory of `pid` that is in RAM, in KiB.
+    static func residentKibibytes(_ pid: pid_t) throws -> Int {
+        let lines = text("/proc/\(pid)/status").split(separator: "\n")
+        guard let line = lines.first(where: { $0.hasPrefix("VmRSS:") }),
+            let number = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first,
+            let kibibytes = Int(number)
+        else { throw Failure("process \(pid) has no VmRSS") }
+        return kibibytes
+    }
+
+    private struct Entry {
+        var pid: pid_t
+        var state: String
+        var parent: pid_t
+    }
+
+    private static var all: [Entry] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return names.compactMap { name in
+            guard let pid = pid_t(name) else { return nil }
+            // `pid (name, which may have anything in it) state parent ...`
+            let afterName = text("/proc/\(pid)/stat").split(separator: ") ").last ?? ""
+            let fields = afterName.split(separator: " ")
+            guard fields.count > 1, let parent = pid_t(fields[1]) else { return nil }
+            return Entry(pid: pid, state: String(fields[0]), parent: parent)
+        }
+    }
+
+    private static func text(_ file: String) -> String {
+        String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self)
+    }
+}
