@@ -2,74 +2,105 @@
 #
 #   make run       builds, then runs batond in this terminal with the services ping and counter
 #   make test      builds and runs every test
-#   make install   DESTDIR= PREFIX=/usr
+#   make install   puts what was built below DESTDIR= PREFIX=/usr
 #   make bench     compares with the peers, side by side
 #   make format    rewrites the Swift sources in the house style;  make lint  only complains
-#   make clean
+#   make clean     removes what was built, and what `make run` keeps in ./run
+#
+# SWIFTFLAGS= is handed to every `swift build`; BUILD= is where its programs are taken from.
 
 PREFIX ?= /usr
 DESTDIR ?=
 SWIFT ?= swift
+SWIFTFLAGS ?=
+BUILD ?= .build/release
 
-BIN := .build/release
 VENV := .build/venv
-PACKAGES := libsystemd-dev pkg-config socat redis-tools systemd-container python3-venv
+# From Debian: to build and run it, and to test it.
+PACKAGES := libsystemd-dev pkg-config socat
+TEST_PACKAGES := redis-tools systemd-container python3-venv
 
 .DEFAULT_GOAL := build
-.PHONY: deps build run test venv install bench format lint clean
+.PHONY: toolchain deps test-deps build run test venv install bench format lint clean
 
-# The Debian packages that are missing, if any.
-deps:
-	@missing=$$(for package in $(PACKAGES); do \
+toolchain:
+	@command -v '$(SWIFT)' >/dev/null || { \
+	    echo "there is no '$(SWIFT)': install Swift 6.3 or later from https://swift.org/install" \
+	        "and put it into PATH" >&2; \
+	    exit 1; \
+	}
+
+# Installs the packages in `wanted` that are missing, if any.
+INSTALL_MISSING = \
+	if ! command -v dpkg-query >/dev/null; then \
+	    echo "this is no Debian: see to it that you have what is in its packages" $$wanted >&2; \
+	    exit 0; \
+	fi; \
+	missing=$$(for package in $$wanted; do \
 	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed \
 	        || echo $$package; \
 	done); \
-	[ -z "$$missing" ] && exit 0; \
+	[ -n "$$missing" ] || exit 0; \
+	sudo=; \
+	if [ "$$(id -u)" != 0 ]; then \
+	    sudo=sudo; \
+	    command -v sudo >/dev/null || { \
+	        echo "missing, and there is no sudo to install it with; as root:" \
+	            "apt-get install" $$missing >&2; \
+	        exit 1; \
+	    }; \
+	fi; \
 	echo "installing" $$missing; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	install() { \
-	    DEBIAN_FRONTEND=noninteractive \
-	        $$sudo apt-get install -y --no-install-recommends $$missing; \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive \
+	        apt-get install -y --no-install-recommends $$missing; \
 	}; \
 	install || { $$sudo apt-get update && install; }
 
-build: deps
-	$(SWIFT) build -c release
+deps: toolchain
+	@wanted='$(PACKAGES)'; $(INSTALL_MISSING)
 
-# The directories are this user's alone to write: batond refuses others. An image is copied under a
-# temporary name and renamed, because a plugin file is never to be seen half written.
+test-deps: toolchain
+	@wanted='$(PACKAGES) $(TEST_PACKAGES)'; $(INSTALL_MISSING)
+
+build: deps
+	$(SWIFT) build -c release $(SWIFTFLAGS)
+
+# The directories are this user's alone to write: batond refuses others. A plugin file that is there
+# already stays: it is what the services were upgraded to when they last ran.
 run: build
 	@umask 022; \
 	run='$(CURDIR)/run'; \
 	mkdir -p "$$run/plugins" "$$run/state" "$$run/runtime"; \
 	for name in ping counter; do \
-	    cp $(BIN)/lib$$name.so "$$run/plugins/.$$name.new"; \
-	    mv "$$run/plugins/.$$name.new" "$$run/plugins/$$name.so"; \
+	    [ -e "$$run/plugins/$$name.so" ] || cp '$(BUILD)'/lib$$name.so "$$run/plugins/$$name.so"; \
 	done; \
 	printf '%s\n' \
 	    '' \
 	    'In a second terminal, in this directory:' \
 	    '' \
+	    '    export BATON_RUNTIME=run/runtime PATH="$(abspath $(BUILD)):$$PATH"' \
 	    '    echo ping | socat -t5 - UNIX-CONNECT:run/runtime/services/ping.sock' \
-	    '    echo 5 | socat -t5 - UNIX-CONNECT:run/runtime/services/counter.sock' \
-	    '    $(BIN)/baton status --runtime run/runtime' \
+	    '    baton call counter 5' \
 	    '' \
-	    'Upgrade ping to version 2 while it runs:' \
+	    'Upgrade counter to version 2 while it runs; its sum stays:' \
 	    '' \
-	    '    cp $(BIN)/libping-2.so run/plugins/.ping.new' \
-	    '    mv run/plugins/.ping.new run/plugins/ping.so' \
-	    "    kill -HUP $$$$" \
+	    '    cp $(BUILD)/libcounter-2.so run/plugins/.new' \
+	    '    mv run/plugins/.new run/plugins/counter.so' \
+	    '    baton reload' \
+	    '    baton call counter 0' \
+	    '    baton status' \
 	    '' \
-	    'Control-C ends it.' \
+	    'README.md goes on from there. Control-C ends batond.' \
 	    ''; \
-	exec $(BIN)/batond --plugins "$$run/plugins" --state "$$run/state" --runtime "$$run/runtime"
+	exec '$(BUILD)/batond' --plugins "$$run/plugins" --state "$$run/state" --runtime "$$run/runtime"
 
-test: deps venv
-	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release
+test: test-deps venv
+	$(SWIFT) build -c release $(SWIFTFLAGS) --build-tests
+	$(SWIFT) test -c release $(SWIFTFLAGS) --skip-build
 
 # redis-py, for the test that talks to Baton with it.
-venv: deps
+venv: test-deps
 	@$(VENV)/bin/python -c 'import redis' 2>/dev/null \
 	    || { python3 -m venv $(VENV) && $(VENV)/bin/pip install --quiet redis; } \
 	    || echo 'no redis-py: the test that needs it will say so' >&2
@@ -77,10 +108,12 @@ venv: deps
 # The files of systemd name paths below /usr.
 PLACED = sed 's|/usr/|$(PREFIX)/|g'
 
-install: build
-	install -d '$(DESTDIR)$(PREFIX)/lib/baton/plugins'
-	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/bin' $(BIN)/batond $(BIN)/baton
-	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/libexec/baton' $(BIN)/baton-host
+# Of what was built before: root, who installs, need not have Swift.
+install:
+	@[ -x '$(BUILD)/batond' ] || { echo "there is no $(BUILD)/batond: 'make' first" >&2; exit 1; }
+	install -d -m 755 '$(DESTDIR)$(PREFIX)/lib/baton/plugins'
+	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/bin' '$(BUILD)/batond' '$(BUILD)/baton'
+	install -D -m 755 -t '$(DESTDIR)$(PREFIX)/libexec/baton' '$(BUILD)/baton-host'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/include' Sources/CBaton/include/baton.h
 	$(PLACED) systemd/batond.service \
 	    | install -D -m 644 /dev/stdin '$(DESTDIR)$(PREFIX)/lib/systemd/system/batond.service'
@@ -90,6 +123,11 @@ install: build
 	    | install -D -m 644 /dev/stdin '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/baton.conf'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/baton' \
 	    $(wildcard README.md ARCHITECTURE.md CHANGELOG.md) systemd/notify-reload.conf
+	@case "$$(ldd '$(BUILD)/batond' '$(BUILD)/baton-host')" in *' /home/'* | *' /root/'*) \
+	    echo 'note: these programs need the libraries of a Swift in a home directory, which' \
+	        'systemd hides from batond (ProtectHome=): move that Swift, or build with' \
+	        "'make SWIFTFLAGS=--static-swift-stdlib'" >&2 ;; \
+	esac
 
 bench: build
 	@if [ -x Benchmarks/run ]; then exec Benchmarks/run; \

@@ -22,9 +22,14 @@ package struct Moment: Hashable, Comparable, Sendable {
         package let nanoseconds: UInt64
         package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
         package static func milliseconds(_ count: UInt64) -> Span {
-            Span(nanoseconds: count &* 1_000_000)
+            Span(count, times: 1_000_000)
         }
-        package static func seconds(_ count: UInt64) -> Span { milliseconds(count &* 1000) }
+        package static func seconds(_ count: UInt64) -> Span { Span(count, times: 1_000_000_000) }
+        /// What is longer than can be told is the longest there is: 584 years.
+        private init(_ count: UInt64, times unit: UInt64) {
+            let (product, overflow) = count.multipliedReportingOverflow(by: unit)
+            nanoseconds = overflow ? .max : product
+        }
         package var microseconds: UInt64 { nanoseconds / 1000 }
         package var milliseconds: UInt64 { nanoseconds / 1_000_000 }
         package static func < (left: Self, right: Self) -> Bool {

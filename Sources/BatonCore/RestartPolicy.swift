@@ -1,6 +1,7 @@
 // How often a host that died is started again: OTP's intensity and period, with backoff.
 
-/// At most `restarts` in `period`; the first at once, each further one after twice as long.
+/// At most `restarts` in `period`; the first at once, each further one after twice as long, up to
+/// the period.
 package struct RestartPolicy: Sendable {
     package enum Decision: Equatable, Sendable {
         case restart(after: Moment.Span)
@@ -27,7 +28,9 @@ package struct RestartPolicy: Sendable {
                     + "'baton reload', or 'baton resume' to try again")
         }
         let waits = deaths.count - 1
-        return .restart(after: waits == 0 ? .milliseconds(0) : .milliseconds(50 << UInt64(waits)))
+        guard waits > 0 else { return .restart(after: .milliseconds(0)) }
+        // Longer than the period is too long: by then no death counts any more.
+        return .restart(after: min(period, .milliseconds(50 << UInt64(min(waits, 32)))))
     }
 
     /// New code, or the operator's word: what was before does not count.

@@ -11,7 +11,7 @@ import CBaton
 import CLinux
 import Glibc
 
-package struct HostLoop: ~Copyable {
+@safe package struct HostLoop: ~Copyable {
     private let plugin: Plugin
     private let host: UnsafePointer<baton_host>
     private let call: UnsafeMutablePointer<Call>
@@ -19,7 +19,9 @@ package struct HostLoop: ~Copyable {
     private var outcomes = SharedRing.Writer()
     private var log = LogReader()
     private var dead: Set<UInt64> = []
+    private var carefulThrough: UInt64 = 0
     private var hasStarted = false
+    private var stateLimit = 0
     private var isRunning = false
     private var attention: UInt64 = 0
 
@@ -39,14 +41,18 @@ package struct HostLoop: ~Copyable {
     package static func main(supervisor: Int32) -> Never {
         guard baton_die_with_parent(supervisor) != 0 else { exit(0) }
         let sandbox = UInt8(clamping: max(0, baton_sandbox()))
+        load(inside: sandbox).run()
+    }
+
+    private static func load(inside sandbox: UInt8) -> HostLoop {
         do throws(ImageError) {
             let plugin = try ImageLoader.load()
-            var loop = try HostLoop(plugin)
+            let loop = try HostLoop(plugin)
             say(
                 .loaded(
                     name: plugin.name, version: plugin.version, abi: UInt32(BATON_ABI),
                     sandbox: sandbox, hasState: plugin.hasState))
-            loop.run()
+            return loop
         } catch {
             say(.refused(reason: error.reason))
             // batond ends this process when it has read the reason.
@@ -87,7 +93,7 @@ package struct HostLoop: ~Copyable {
 
     // MARK: The loop
 
-    private mutating func run() -> Never {
+    private consuming func run() -> Never {
         while true {
             if ring.load(.attention) != attention { obey() }
             if isRunning {
@@ -96,7 +102,7 @@ package struct HostLoop: ~Copyable {
                     sleep(for: .hostWaitsForRoom)
                     continue
                 }
-                switch unsafe log.step(published: LogPosition(word: ring.load(.published))) {
+                switch log.step(published: LogPosition(word: ring.load(.published))) {
                 case .message(let sequence, let bytes):
                     unsafe handleMessage(sequence, bytes)
                     continue
@@ -129,9 +135,9 @@ package struct HostLoop: ~Copyable {
             } else if handled != Int32(BATON_UNCHANGED.rawValue) {
                 die("handle returned \(handled)")
             }
-            unsafe writeOutcome(sequence)
+            writeOutcome(sequence)
         }
-        if usedMemory || bytesWritten >= Self.batchBytes
+        if usedMemory || sequence <= carefulThrough || bytesWritten >= Self.batchBytes
             || baton_cycles() &- firstHandledAt > Self.batchCycles
         {
             publish()
@@ -178,6 +184,9 @@ package struct HostLoop: ~Copyable {
             }
             if unsafe call.pointee.hasState {
                 let state = unsafe call.pointee.state.bytes
+                guard state.count <= stateLimit else {
+                    die("the state has \(state.count) bytes, at most \(stateLimit) are kept")
+                }
                 if state.count <= SharedRing.entryBytes {
                     unsafe outcomes.write(.state, sequence: lastHandled, state, to: ring)
                 } else {
@@ -234,16 +243,18 @@ package struct HostLoop: ~Copyable {
 
     private mutating func obey(_ command: HostCommand, _ descriptor: Int32?) {
         switch command {
-        case .start(let stateBytes, let fromVersion):
+        case .start(let stateBytes, let fromVersion, let stateLimit):
+            self.stateLimit = Int(stateLimit)
             start(stateBytes.map(Int.init), fromVersion, descriptor)
         case .segment(let ordinal, let byteCount, let previousEnd):
             guard let descriptor else { die("a segment without its descriptor") }
             log.add(
                 ordinal: ordinal, byteCount: byteCount, previousEnd: previousEnd,
                 descriptor: descriptor)
-        case .run(let position, let sequence, let dead):
+        case .run(let position, let sequence, let carefulThrough, let dead):
             guard log.seek(position, sequence: sequence) else { die("no segment for \(position)") }
             self.dead = Set(dead)
+            self.carefulThrough = carefulThrough
             isRunning = true
         case .proceed: isRunning = true
         case .suspend(let generation):

@@ -43,14 +43,14 @@ enum ImageLoader {
 
     private static func check(_ table: UnsafePointer<baton_table>) throws(ImageError) -> Plugin {
         let value = unsafe table.pointee
-        guard value.size >= MemoryLayout<baton_table>.size else {
+        guard unsafe value.size >= MemoryLayout<baton_table>.size else {
             throw ImageError(
-                reason: "the plugin's table has \(value.size) bytes, at least "
+                reason: unsafe "the plugin's table has \(value.size) bytes, at least "
                     + "\(MemoryLayout<baton_table>.size) are needed: set size to sizeof(baton_table)")
         }
-        guard value.abi == UInt32(BATON_ABI) else {
+        guard unsafe value.abi == UInt32(BATON_ABI) else {
             throw ImageError(
-                reason: "wrong ABI: the plugin has \(value.abi), this Baton \(BATON_ABI): build it "
+                reason: unsafe "wrong ABI: the plugin has \(value.abi), this Baton \(BATON_ABI): build it "
                     + "with this Baton's baton.h")
         }
         guard unsafe value.start != nil, unsafe value.handle != nil else {

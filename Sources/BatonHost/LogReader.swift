@@ -29,7 +29,7 @@ struct LogReader: ~Copyable {
     private static let recordHeaderBytes = 32
     private static let message: UInt8 = 2
 
-    enum Step {
+    @safe enum Step {
         /// Nothing before the published position.
         case none
         case message(sequence: UInt64, UnsafeRawBufferPointer)

@@ -40,7 +40,7 @@ import Glibc
     }
 
     package func remove(_ descriptor: Int32) {
-        _ = unsafe epoll_ctl(epoll.number, EPOLL_CTL_DEL, descriptor, nil)
+        _ = epoll_ctl(epoll.number, EPOLL_CTL_DEL, descriptor, nil)
     }
 
     private func control(

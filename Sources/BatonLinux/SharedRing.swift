@@ -83,7 +83,8 @@ import Synchronization
 }
 
 /// What an entry of the ring says. 16 bytes of header (length, kind, sequence) and the payload,
-/// padded to 8 bytes. An entry does not wrap: `skip` fills the end of the ring.
+/// padded to 16 bytes. An entry does not wrap: `skip` fills the end of the ring, where there is
+/// always room for its header, since every entry is a multiple of that.
 ///
 /// A host publishes only where its state and its outcomes agree: after everything up to `written`
 /// is taken, the cursor and the last state may be settled together.
@@ -105,6 +106,10 @@ package enum OutcomeKind: UInt32, Sendable {
 
 private let capacity = UInt64(FixedLimits.ringBytes)
 private let headerBytes: UInt64 = 16
+
+/// The whole of an entry with a payload of `length` bytes.
+@inline(__always)
+private func entrySize(_ length: UInt64) -> UInt64 { headerBytes + (length + 15) & ~15 }
 
 extension SharedRing {
     /// The largest payload of one entry.
@@ -134,7 +139,7 @@ extension SharedRing {
             to shared: borrowing SharedRing
         ) {
             precondition(payload.count <= SharedRing.entryBytes, "an entry's payload is bounded")
-            let size = headerBytes + (UInt64(payload.count) + 7) & ~7
+            let size = entrySize(UInt64(payload.count))
             let toEnd = capacity - written % capacity
             if size > toEnd {
                 unsafe Self.header(
@@ -187,16 +192,16 @@ extension SharedRing {
                 let available = written &- taken
                 if available == 0 { return .empty }
                 let toEnd = capacity - taken % capacity
-                guard available <= capacity, available >= headerBytes, toEnd >= headerBytes,
-                    taken % 8 == 0
-                else { return .violation("the ring's counters make no sense") }
+                guard available <= capacity, available >= headerBytes else {
+                    return .violation("the ring's counters make no sense")
+                }
                 let place = unsafe shared.ring + Int(taken % capacity)
                 let length = UInt64(unsafe place.load(as: UInt32.self))
                 let kind = OutcomeKind(rawValue: unsafe place.load(fromByteOffset: 4, as: UInt32.self))
                 let sequence = unsafe place.load(fromByteOffset: 8, as: UInt64.self)
-                let size = headerBytes + (length + 7) & ~7
+                let size = entrySize(length)
                 guard size <= toEnd, size <= available, let kind else {
-                    return .violation("an entry of \(length) bytes does not fit the ring")
+                    return .violation("there is no entry of the ring at \(taken) (length \(length), \(available) bytes written)")
                 }
                 taken += size
                 if kind == .skip { continue }
@@ -213,10 +218,10 @@ extension SharedRing {
             -> UnsafeRawBufferPointer?
         {
             let toEnd = capacity - taken % capacity
-            guard written &- taken >= headerBytes, toEnd >= headerBytes else { return nil }
+            guard written &- taken >= headerBytes else { return nil }
             let place = unsafe shared.ring + Int(taken % capacity)
             let length = UInt64(unsafe place.load(as: UInt32.self))
-            let size = headerBytes + (length + 7) & ~7
+            let size = entrySize(length)
             guard unsafe place.load(fromByteOffset: 4, as: UInt32.self) == OutcomeKind.reply.rawValue,
                 unsafe place.load(fromByteOffset: 8, as: UInt64.self) == sequence,
                 size <= toEnd, size <= written &- taken

@@ -207,7 +207,7 @@ import Glibc
 
     private mutating func grow(toHold needed: Int) {
         guard unsafe buffer.count < needed else { return }
-        var count = buffer.count
+        var count = unsafe buffer.count
         while count < needed { count *= 2 }
         let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
         unsafe larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<filled]))

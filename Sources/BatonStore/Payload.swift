@@ -7,7 +7,7 @@ struct PayloadWriter {
     private(set) var bytes: [UInt8] = []
 
     mutating func put<Integer: FixedWidthInteger>(_ value: Integer) {
-        withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
+        unsafe withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
     }
     /// At most 255 bytes.
     mutating func put(short text: String) {
@@ -22,7 +22,7 @@ struct PayloadWriter {
     }
 }
 
-struct PayloadReader {
+@safe struct PayloadReader {
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0
 

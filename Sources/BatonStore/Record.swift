@@ -102,7 +102,7 @@ package struct Record {
 
     /// The record at `offset`, if header and payload are valid there; checked arithmetic throughout.
     static func find(in segment: UnsafeRawBufferPointer, at offset: Int, seed: UInt32) -> Found? {
-        guard let found = findHeader(in: segment, at: offset, seed: seed) else { return nil }
+        guard let found = unsafe findHeader(in: segment, at: offset, seed: seed) else { return nil }
         let payload = unsafe UnsafeRawBufferPointer(rebasing: segment[found.payload])
         let crc = unsafe baton_crc32c(0, payload.baseAddress, payload.count)
         let expected = unsafe segment.loadUnaligned(fromByteOffset: offset + 24, as: UInt32.self)
@@ -119,7 +119,7 @@ package struct Record {
         }
         let count = Int(unsafe segment.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self))
         guard count <= segment.count - headerBytes - offset,
-            let start = unsafe segment.baseAddress
+            let start = segment.baseAddress
         else { return nil }
         let crc = unsafe segment.loadUnaligned(fromByteOffset: offset + 28, as: UInt32.self)
         guard unsafe baton_crc32c(Self.seed(seed, offset), start + offset, 28) == crc else {

@@ -154,9 +154,9 @@ package struct Recovery {
 
     private mutating func readAll(_ ordinals: [UInt32]) throws(StoreError) {
         for (index, ordinal) in ordinals.enumerated() {
-            let file = try readFile(ordinal)
+            let file = try unsafe readFile(ordinal)
             defer { unsafe file.deallocate() }
-            let bytes = unsafe UnsafeRawBufferPointer(file)
+            let bytes = UnsafeRawBufferPointer(file)
             let header = try unsafe readHeader(bytes, ordinal: ordinal)
             segments.append(Segment(header: header))
             var offset = Segment.headerBytes
@@ -217,7 +217,7 @@ package struct Recovery {
 
     /// Whether a segment continues the one before it, which ends at `end`.
     private func successorBegins(_ ordinal: UInt32, at end: Int) throws(StoreError) -> Bool {
-        let file = try readFile(ordinal, atMost: Segment.headerBytes)
+        let file = try unsafe readFile(ordinal, atMost: Segment.headerBytes)
         defer { unsafe file.deallocate() }
         guard case .header(let header) = unsafe Segment.Header.read(UnsafeRawBufferPointer(file))
         else { return false }
@@ -227,7 +227,7 @@ package struct Recovery {
     private mutating func readFile(_ ordinal: UInt32) throws(StoreError)
         -> UnsafeMutableRawBufferPointer
     {
-        let bytes = try (self as Recovery).readFile(ordinal, atMost: .max)
+        let bytes = try unsafe (self as Recovery).readFile(ordinal, atMost: .max)
         report.bytesRead += bytes.count
         return unsafe bytes
     }
@@ -335,7 +335,7 @@ package struct Recovery {
             damage = "the batch at offset \(at) says that it had been made durable"
         }
         for ordinal in later where damage == nil {
-            let file = try readFile(ordinal, atMost: .max)
+            let file = try unsafe readFile(ordinal, atMost: .max)
             defer { unsafe file.deallocate() }
             switch unsafe search(UnsafeRawBufferPointer(file), from: 0, mailbox, ordinal, bad) {
             case .nothing: break

@@ -54,7 +54,9 @@ extension Supervisor {
         case .service(let service): wire = .lines(service)
         case .baton: wire = .resp(mayChange: false)
         case .control:
-            guard peer.uid == geteuid() || peer.uid == 0 || peer.gid == getegid() else {
+            guard peer.uid == geteuid() || peer.uid == 0
+                || baton_peer_in_group(socket.number, getegid()) != 0
+            else {
                 logger.warning(
                     "control refused to user \(peer.uid)", metadata: ["event": "audit"])
                 say("-DENIED only batond's user, its group and root may use this socket\r\n",

@@ -172,7 +172,7 @@ final class Connection {
         var alive = true
         let before = output.unsentCount
         let number = number
-        output.send { bytes in
+        unsafe output.send { bytes in
             let went = retryInterrupted {
                 unsafe Glibc.send(number, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
             }

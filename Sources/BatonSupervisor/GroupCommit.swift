@@ -49,7 +49,8 @@ extension Supervisor {
 
     /// At the end of a turn, when everything is written.
     func beginCommit() {
-        guard commit.round == nil else { return }
+        // Once batond gives up, nothing more may be acknowledged.
+        guard commit.round == nil, shutdown != .finished else { return }
         let wanting = commit.wanting
         commit.wanting = []
         guard !wanting.isEmpty || !commit.gathering.isEmpty else { return }

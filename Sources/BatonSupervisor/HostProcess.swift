@@ -106,10 +106,11 @@ final class HostProcess {
         }
     }
 
-    func start(state: Standing.State?, revision: UInt64) {
+    func start(state: Standing.State?, revision: UInt64, limit: Int) {
         startedRevision = revision
+        let limit = UInt32(clamping: limit)
         guard let state else {
-            send(.start(stateBytes: nil, fromVersion: ""))
+            send(.start(stateBytes: nil, fromVersion: "", stateLimit: limit))
             return
         }
         do throws(SystemError) {
@@ -117,7 +118,9 @@ final class HostProcess {
             try memory.write(state.bytes, at: 0)
             try memory.descriptor.seal(writes: true)
             send(
-                .start(stateBytes: UInt32(state.bytes.count), fromVersion: state.version),
+                .start(
+                    stateBytes: UInt32(state.bytes.count), fromVersion: state.version,
+                    stateLimit: limit),
                 descriptors: [memory.number])
         } catch { kill("its state could not be handed over (\(error))") }
     }
@@ -133,10 +136,13 @@ final class HostProcess {
         send(.proceed)
     }
 
-    func run(from position: LogPosition, _ sequence: SequenceNumber, dead: Set<UInt64>) {
+    func run(from position: LogPosition, _ standing: Standing) {
         machine.run()
         hasRun = true
-        send(.run(position: position, sequence: sequence.value, dead: dead.sorted()))
+        send(
+            .run(
+                position: position, sequence: standing.settled.next.value,
+                carefulThrough: standing.attempts.keys.max() ?? 0, dead: standing.dead.sorted()))
     }
 
     /// Lets the host read up to `position`.

@@ -129,14 +129,14 @@ extension Supervisor {
         manager.reloading(monotonicMicroseconds: freshNow().nanoseconds / 1000)
         reload = .running(left: files.count, verdicts: [], waiters: waiters)
         for (name, path) in files {
-            if let reason = quarantined[name] {
-                reloaded(
-                    Verdict(
-                        service: name, from: nil, to: nil, digest: nil,
-                        outcome: .refused(.prepare, reason: reason), total: .milliseconds(0)))
+            if quarantined[name] != nil {
+                refuseQuarantined(name)
                 continue
             }
-            guard let service = services[name] ?? open(name) else { continue }
+            guard let service = services[name] ?? open(name) else {
+                refuseQuarantined(name)
+                continue
+            }
             takeIn(path, for: service) { self.reloaded($0) }
         }
         for service in services.values where !files.contains(where: { $0.0 == service.name }) {
@@ -144,6 +144,14 @@ extension Supervisor {
                 "its file is gone from \(configuration.directories.plugins); it goes on as it is")
         }
         if files.isEmpty { endReload([], waiters) }
+    }
+
+    private func refuseQuarantined(_ name: ServiceName) {
+        reloaded(
+            Verdict(
+                service: name, from: nil, to: nil, digest: nil,
+                outcome: .refused(.prepare, reason: quarantined[name] ?? "it is quarantined"),
+                total: .milliseconds(0)))
     }
 
     private func reloaded(_ verdict: Verdict) {

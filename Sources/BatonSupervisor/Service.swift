@@ -60,6 +60,9 @@ final class Service {
 
     enum SwitchRecord { case none, written, syncing }
 
+    /// The clients that got replies while outcomes were taken.
+    private var repliedTo: [Connection] = []
+
     // What the turn has to do.
     var isTouched = false
     var wantsCommit = false
@@ -169,18 +172,17 @@ final class Service {
         guard let host = current, host.machine.isInCharge else { return }
         var cursor = mailbox.standing.settled
         var state: [UInt8]?
+        repliedTo.removeAll(keepingCapacity: true)
         host.reader.begin(host.ring)
         taking: while true {
             takeReplies(from: host, &cursor)
             switch host.reader.next(host.ring) {
             case .empty: break taking
             case .violation(let reason):
-                violation(host, reason)
-                break taking
+                return undo(host, reason, upTo: cursor)
             case .entry(let kind, let sequence, let payload):
                 if let reason = unsafe take(kind, sequence, payload, host, &cursor, &state) {
-                    violation(host, reason)
-                    break taking
+                    return undo(host, reason, upTo: cursor)
                 }
             }
         }
@@ -199,6 +201,21 @@ final class Service {
         releaseHeldUp()
     }
 
+    /// What a host says that breaks the rules does not count, and neither does what it said just
+    /// before: the state that belongs to it may be missing. Its replies have not left; their
+    /// clients are closed, and the messages go to the next host.
+    private func undo(_ host: HostProcess, _ reason: String, upTo cursor: SequenceNumber) {
+        waiting.putBack(cursor.distance(from: mailbox.standing.settled))
+        for connection in repliedTo { supervisor.close(connection) }
+        repliedTo = []
+        violation(host, reason)
+    }
+
+    private func note(replyTo connection: Connection) {
+        if repliedTo.last !== connection { repliedTo.append(connection) }
+        if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+    }
+
     /// Plain replies, as many as stand in a row for one client: almost all there are.
     private func takeReplies(from host: HostProcess, _ cursor: inout SequenceNumber) {
         while let run = waiting.first, let connection = run.connection {
@@ -207,7 +224,7 @@ final class Service {
             guard count > 0 else { return }
             waiting.advance(by: count)
             cursor = cursor.advanced(by: count)
-            if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+            note(replyTo: connection)
         }
     }
 
@@ -270,11 +287,10 @@ final class Service {
         guard let run = waiting.first else { preconditionFailure("nobody waits for an outcome") }
         waiting.advance(by: 1)
         guard let connection = run.connection else { return }
-        let gated = isGated
-        connection.reply(run.slot, gated: gated) { bytes in
+        connection.reply(run.slot, gated: isGated) { bytes in
             unsafe connection.frame.append(reply, to: &bytes)
         }
-        if gated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+        note(replyTo: connection)
     }
 
     private func deliverFailure(_ text: UnsafeRawBufferPointer) {
@@ -299,7 +315,7 @@ final class Service {
         waiting.advance(by: 1)
         guard let connection = run.connection else { return }
         connection.replyError(run.slot, gated: isGated, code, text)
-        if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
+        note(replyTo: connection)
     }
 
     // MARK: The end of a turn

@@ -46,7 +46,8 @@ extension Service {
     // MARK: What hosts say
 
     func channelIsReadable(_ host: HostProcess) {
-        while true {
+        // What a host says that is being ended does not matter.
+        while host.endReason == nil {
             switch host.hear(now: supervisor.now) {
             case .nothing: return
             case .end:
@@ -77,11 +78,16 @@ extension Service {
         case .log(let level, let text):
             note(level, text, host)
             said = .log
-        case .large: return
+        case .large:
+            // It stands in the ring by the time of the next one: so only few are ever held.
+            if host === current { takeOutcomes() }
+            return
         }
         switch host.machine.said(said) {
         case .nothing, .log: break
-        case .hasLoaded: host.start(state: mailbox.standing.state, revision: stateRevision)
+        case .hasLoaded: 
+            host.start(
+                state: mailbox.standing.state, revision: stateRevision, limit: limits.stateBytes)
         case .hasStarted: hasStarted(host)
         case .isSuspended: isSuspended(host)
         case .refuses(let reason): refused(host, reason)
@@ -109,7 +115,9 @@ extension Service {
     }
 
     func violation(_ host: HostProcess, _ reason: String) {
+        guard host.endReason == nil else { return }
         log.critical("host \(host.pid) is ended: \(reason)", metadata: ["event": "security"])
+        supervisor.stopWatchingChannel(of: host)
         host.kill(reason)
     }
 
@@ -136,9 +144,8 @@ extension Service {
                 host.proceed()
             } else {
                 sendSegments(to: host)
-                let next = mailbox.standing.settled.next
-                host.run(
-                    from: mailbox.position(of: next), next, dead: mailbox.standing.dead)
+                let standing = mailbox.standing
+                host.run(from: mailbox.position(of: standing.settled.next), standing)
             }
             publish()
             supervisor.noteBusy(self)
@@ -232,6 +239,8 @@ extension Service {
             let attempts = try mailbox.recordAttempt(at: sequence)
             guard attempts >= limits.attempts else { return supervisor.touch(self) }
             try mailbox.bury(sequence)
+            // The message was at fault, not the version.
+            restartPolicy.forgive()
             supervisor.touch(self)
             log.critical(
                 "message \(sequence) killed its host \(attempts) times: set aside",

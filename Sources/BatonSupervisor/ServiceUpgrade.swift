@@ -82,6 +82,7 @@ extension Service {
     }
 
     private func suspend() {
+        note(.suspend, "suspend", [:])
         attempt?.suspended = supervisor.freshNow()
         attempt?.toVersion = candidate?.version
         expect(within: limits.suspendTimeout)
@@ -89,13 +90,17 @@ extension Service {
     }
 
     private func load() {
-        guard let candidate else { return perform(upgrade.candidateFailed("it has gone")) }
+        guard let candidate, candidate.machine.state != .ending else {
+            return perform(upgrade.candidateFailed("it has gone"))
+        }
+        note(.load, "load", [:])
         guard candidate.startedRevision != stateRevision else {
             return perform(upgrade.candidateStarted())
         }
         expect(within: limits.migrateTimeout)
         candidate.machine.startAgain()
-        candidate.start(state: mailbox.standing.state, revision: stateRevision)
+        candidate.start(
+            state: mailbox.standing.state, revision: stateRevision, limit: limits.stateBytes)
     }
 
     private func writeSwitch() {
@@ -122,7 +127,7 @@ extension Service {
         candidate = nil
         currentImage = attempt?.request.image
         restartPolicy.forgive()
-        let isFirst = condition == .starting && attempt?.fromVersion == nil
+        let isFirst = attempt?.fromVersion == nil
         condition = .serving
         if current == nil { startCurrent() } else { resumeCurrent() }
         let now = supervisor.freshNow()

@@ -68,7 +68,10 @@ struct StateDirectory {
             parent += "/" + part
             _ = unsafe mkdir(parent, 0o755)
         }
-        guard unsafe mkdir(path, mode) == 0 || errno == EEXIST else {
+        if unsafe mkdir(path, mode) == 0 {
+            // Whatever the umask.
+            _ = unsafe chmod(path, mode)
+        } else if errno != EEXIST {
             throw StartRefusal("\(SystemError.last("make \(path)"))")
         }
         var status = stat()

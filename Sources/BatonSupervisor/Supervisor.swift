@@ -13,7 +13,7 @@ import CLinux
 import Glibc
 import Logging
 
-package final class Supervisor {
+@safe package final class Supervisor {
     /// What a descriptor is watched for.
     enum Watched {
         case listener(Listener)
@@ -95,13 +95,13 @@ package final class Supervisor {
     private static func takeSignals() throws(SystemError) -> Descriptor {
         var set = sigset_t()
         unsafe sigemptyset(&set)
-        for signal in [SIGHUP, SIGTERM, SIGINT] { unsafe sigaddset(&set, signal) }
+        for signal in [SIGHUP, SIGTERM, SIGINT, SIGUSR2] { unsafe sigaddset(&set, signal) }
         guard unsafe pthread_sigmask(SIG_BLOCK, &set, nil) == 0 else {
             throw .last("block signals")
         }
         // A file that may not grow, and a client that has gone, are errors, not ends.
-        unsafe Glibc.signal(SIGXFSZ, SIG_IGN)
-        unsafe Glibc.signal(SIGPIPE, SIG_IGN)
+        Glibc.signal(SIGXFSZ, SIG_IGN)
+        Glibc.signal(SIGPIPE, SIG_IGN)
         return try Descriptor(
             "take signals", unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK)))
     }
@@ -188,6 +188,8 @@ package final class Supervisor {
         {
             switch Int32(information.ssi_signo) {
             case SIGHUP: requestReload { _ in }
+            case SIGUSR2:
+                logger.warning("SIGUSR2 is kept for the re-execution in place; nothing is done yet")
             default: beginShutdown()
             }
         }

@@ -1,4 +1,7 @@
-// What is to happen later. Runs in batond. Few at a time, so a plain list.
+// What is to happen later. Runs in batond.
+//
+// Kept sorted: most deadlines are as long as the one before and go to the end; what is due is taken
+// from the front; cancelling is rare.
 
 import BatonCore
 
@@ -7,27 +10,54 @@ struct Timers {
         fileprivate var number: UInt64
     }
 
-    private var entries: [(at: Moment, number: UInt64, action: () -> Void)] = []
+    private struct Entry {
+        var at: Moment
+        var number: UInt64
+        var action: () -> Void
+    }
+
+    private var entries: [Entry] = []
+    private var head = 0
     private var lastNumber: UInt64 = 0
 
     mutating func schedule(at: Moment, _ action: @escaping () -> Void) -> Handle {
         lastNumber += 1
-        entries.append((at, lastNumber, action))
+        var low = head
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].at <= at { low = middle + 1 } else { high = middle }
+        }
+        entries.insert(Entry(at: at, number: lastNumber, action: action), at: low)
         return Handle(number: lastNumber)
     }
 
     mutating func cancel(_ handle: Handle?) {
         guard let handle else { return }
-        entries.removeAll { $0.number == handle.number }
+        guard let index = entries[head...].firstIndex(where: { $0.number == handle.number }) else {
+            return
+        }
+        entries.remove(at: index)
     }
 
-    var next: Moment? { entries.map(\.at).min() }
+    var next: Moment? { head < entries.count ? entries[head].at : nil }
 
     /// Takes out what is due, the earliest first.
     mutating func takeDue(at now: Moment) -> [() -> Void] {
-        guard entries.contains(where: { $0.at <= now }) else { return [] }
-        let due = entries.filter { $0.at <= now }.sorted { $0.at < $1.at }
-        entries.removeAll { $0.at <= now }
-        return due.map(\.action)
+        let first = head
+        while head < entries.count, entries[head].at <= now { head += 1 }
+        guard head > first else { return [] }
+        let due = entries[first..<head].map(\.action)
+        if head == entries.count {
+            entries.removeAll()
+            head = 0
+        } else if head > 64, head > entries.count / 2 {
+            entries.removeFirst(head)
+            head = 0
+        } else {
+            // What has been taken must not be kept alive.
+            for index in first..<head { entries[index].action = {} }
+        }
+        return due
     }
 }

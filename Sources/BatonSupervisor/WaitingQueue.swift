@@ -29,6 +29,12 @@ struct WaitingQueue {
         runs.append(Run(connection: connection, slot: slot, count: count))
     }
 
+    /// `count` outcomes that had come do not count after all: nobody waits for them any more.
+    mutating func putBack(_ count: UInt64) {
+        guard count > 0 else { return }
+        runs.insert(Run(connection: nil, slot: 0, count: count), at: head)
+    }
+
     /// The run of the next outcome.
     var first: Run? { head < runs.count ? runs[head] : nil }
 

@@ -7,13 +7,16 @@ import BatonCore
 
 /// From batond to a host.
 package enum HostCommand: Equatable, Sendable {
-    /// Take the state in the memfd sent with it (none if `stateBytes` is `nil`).
-    case start(stateBytes: UInt32?, fromVersion: String)
+    /// Take the state in the memfd sent with it (none if `stateBytes` is `nil`); it may become
+    /// `stateLimit` bytes long.
+    case start(stateBytes: UInt32?, fromVersion: String, stateLimit: UInt32)
     /// A segment of the log, its descriptor sent with it. `previousEnd`: where the segment before
     /// it ends.
     case segment(ordinal: UInt32, byteCount: UInt32, previousEnd: UInt32)
     /// Handle messages from `sequence` on; `position` is at or before it. `dead` are passed over.
-    case run(position: LogPosition, sequence: UInt64, dead: [UInt64])
+    /// Through `carefulThrough` each message's outcome is published before the next is begun: one of
+    /// them has killed a host, and which one must be plain.
+    case run(position: LogPosition, sequence: UInt64, carefulThrough: UInt64, dead: [UInt64])
     /// Go on where you are.
     case proceed
     /// Finish the message in hand, then wait.
@@ -37,20 +40,22 @@ extension HostCommand {
     package func encoded() -> [UInt8] {
         var bytes = FrameBytes()
         switch self {
-        case .start(let stateBytes, let fromVersion):
+        case .start(let stateBytes, let fromVersion, let stateLimit):
             bytes.put(UInt8(1))
             bytes.put(UInt8(stateBytes == nil ? 0 : 1))
             bytes.put(stateBytes ?? 0)
             bytes.put(fromVersion, atMost: FixedLimits.versionBytes)
+            bytes.put(stateLimit)
         case .segment(let ordinal, let byteCount, let previousEnd):
             bytes.put(UInt8(2))
             bytes.put(ordinal)
             bytes.put(byteCount)
             bytes.put(previousEnd)
-        case .run(let position, let sequence, let dead):
+        case .run(let position, let sequence, let carefulThrough, let dead):
             bytes.put(UInt8(3))
             bytes.put(position.word)
             bytes.put(sequence)
+            bytes.put(carefulThrough)
             bytes.put(UInt32(dead.count))
             for sequence in dead { bytes.put(sequence) }
         case .proceed: bytes.put(UInt8(4))
@@ -68,9 +73,10 @@ extension HostCommand {
         switch reader.byte() {
         case 1:
             guard let has = reader.byte(), let count = reader.integer(UInt32.self),
-                let version = reader.text()
+                let version = reader.text(), let limit = reader.integer(UInt32.self)
             else { return nil }
-            self = .start(stateBytes: has == 0 ? nil : count, fromVersion: version)
+            self = .start(
+                stateBytes: has == 0 ? nil : count, fromVersion: version, stateLimit: limit)
         case 2:
             guard let ordinal = reader.integer(UInt32.self),
                 let count = reader.integer(UInt32.self), let end = reader.integer(UInt32.self)
@@ -79,6 +85,7 @@ extension HostCommand {
         case 3:
             guard let word = reader.integer(UInt64.self),
                 let sequence = reader.integer(UInt64.self),
+                let careful = reader.integer(UInt64.self),
                 let count = reader.integer(UInt32.self), Int(count) <= FixedLimits.frameBytes / 8
             else { return nil }
             var dead: [UInt64] = []
@@ -86,7 +93,9 @@ extension HostCommand {
                 guard let sequence = reader.integer(UInt64.self) else { return nil }
                 dead.append(sequence)
             }
-            self = .run(position: LogPosition(word: word), sequence: sequence, dead: dead)
+            self = .run(
+                position: LogPosition(word: word), sequence: sequence, carefulThrough: careful,
+                dead: dead)
         case 4: self = .proceed
         case 5:
             guard let generation = reader.integer(UInt32.self) else { return nil }

@@ -132,6 +132,21 @@ int baton_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid) {
     return 0;
 }
 
+int baton_peer_in_group(int socket, gid_t group) {
+    gid_t groups[1024];
+    socklen_t size = sizeof groups;
+    pid_t pid;
+    uid_t uid;
+    gid_t primary;
+    if (baton_peer_credentials(socket, &pid, &uid, &primary) != 0) return 0;
+    if (primary == group) return 1;
+    /* More than 1024 groups: ERANGE, and then the answer is no. */
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0) return 0;
+    for (size_t i = 0; i < size / sizeof *groups; i++)
+        if (groups[i] == group) return 1;
+    return 0;
+}
+
 int baton_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
 int baton_seal_memfd(int descriptor, int also_writes) {
     int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | (also_writes ? F_SEAL_WRITE : 0);

@@ -1,13 +1,13 @@
-// A model of two processors: every way in which the steps of a sleeper and a publisher can follow
-// each other is tried, store buffers included. For the handshake of `SharedRing`.
+// A model of two processors with store buffers: every way in which the steps of a sleeper and of a
+// publisher can follow each other is tried. For the handshake of `SharedRing`.
 
-/// The two sides' words, as the ring has them.
+/// The handshake, and the ways to get it wrong.
 struct Handshake: Sendable {
     /// The sleeper looks again after it raised its flag.
     var looksAgain = true
-    /// Stores and flags are sequentially consistent: no load overtakes them.
+    /// Stores are sequentially consistent: no later load overtakes them.
     var isOrdered = true
-    /// The publisher stores before it takes the flag down, not after.
+    /// The publisher stores first and then looks at the flag, not the other way round.
     var storesFirst = true
     /// How often the publisher publishes.
     var values: UInt8 = 3
@@ -15,190 +15,173 @@ struct Handshake: Sendable {
     struct Findings {
         var states = 0
         var interleavings = 0
-        /// Ways to end with the sleeper asleep and something there for it.
+        /// Those that end with the sleeper asleep and something there for it.
         var lostWakeUps = 0
     }
 
-    /// Tries everything.
     func explore() -> Findings {
-        var known: [Moment: (ways: Int, lost: Int)] = [:]
-        let all = ways(from: Moment(), &known)
+        var known: [Instant: (ways: Int, lost: Int)] = [:]
+        let publisher = Processor(step: storesFirst ? .store : .lookAtFlag)
+        let all = ways(from: Instant(publisher: publisher), &known)
         return Findings(states: known.count, interleavings: all.ways, lostWakeUps: all.lost)
     }
 
     // MARK: The machine
 
-    enum Word: UInt8 { case published, flag }
+    fileprivate enum Word { case published, flag }
 
-    /// One processor: where its program stands and what it has stored but nobody sees yet.
-    struct Processor: Hashable {
-        var step: Step
-        var seen: UInt8 = 0
-        var buffer: [Store] = []
-    }
-    struct Store: Hashable {
+    fileprivate struct Store: Hashable {
         var word: Word
         var value: UInt8
     }
 
-    enum Step: UInt8 {
-        // The sleeper.
-        case look, raise, lookAgain, sleep, takeOwnFlagDown
-        // The publisher.
-        case store, lookAtFlag, exchangeFlag, ring
-        case done
+    /// Where a processor's program stands, and what it has stored that nobody else sees yet.
+    fileprivate struct Processor: Hashable {
+        var step: Step
+        /// The last value that the sleeper has seen, or the publisher has stored.
+        var value: UInt8 = 0
+        var buffer: [Store] = []
     }
 
-    struct Moment: Hashable {
+    fileprivate enum Step {
+        // The sleeper
+        case look, raise, lookAgain, sleep, takeOwnFlagDown
+        // The publisher
+        case store, lookAtFlag, exchangeFlag, ring, done
+    }
+
+    fileprivate struct Instant: Hashable {
         var published: UInt8 = 0
         var flag: UInt8 = 0
-        /// An eventfd: rings are counted, a sleeper takes them all.
+        /// An eventfd: rings are counted, the sleeper takes them all.
         var bell: UInt8 = 0
         var sleeper = Processor(step: .look)
-        var publisher = Processor(step: .store)
+        var publisher: Processor
     }
 
     private func ways(
-        from moment: Moment, _ known: inout [Moment: (ways: Int, lost: Int)]
+        from instant: Instant, _ known: inout [Instant: (ways: Int, lost: Int)]
     ) -> (ways: Int, lost: Int) {
-        if let found = known[moment] { return found }
+        if let found = known[instant] { return found }
         var result = (ways: 0, lost: 0)
-        let next = successors(of: moment)
-        if next.isEmpty {
-            result.ways = 1
-            // At rest. All is well if the sleeper has seen everything.
-            if moment.sleeper.seen != values { result.lost = 1 }
-        }
+        let next = successors(of: instant)
+        // At rest: the sleeper sleeps and nobody will ring. It must have seen everything.
+        if next.isEmpty { result = (1, instant.sleeper.value == values ? 0 : 1) }
         for each in next {
             let rest = ways(from: each, &known)
             result.ways += rest.ways
             result.lost += rest.lost
         }
-        known[moment] = result
+        known[instant] = result
         return result
     }
 
-    private func successors(of moment: Moment) -> [Moment] {
-        var next: [Moment] = []
-        for processor in [\Moment.sleeper, \Moment.publisher] {
-            var drained = moment
-            if Self.drainOne(&drained, processor) { next.append(drained) }
+    private func successors(of instant: Instant) -> [Instant] {
+        var next: [Instant] = []
+        func attempt(_ step: (inout Instant) -> Bool) {
+            var after = instant
+            if step(&after) { next.append(after) }
         }
-        var one = moment
-        if sleeperSteps(&one) { next.append(one) }
-        var other = moment
-        if publisherSteps(&other) { next.append(other) }
+        attempt { $0.drainOne(\.sleeper) }
+        attempt { $0.drainOne(\.publisher) }
+        attempt(sleeperSteps)
+        attempt(publisherSteps)
         return next
     }
 
-    // MARK: Memory
-
-    private static func drainOne(
-        _ moment: inout Moment, _ processor: WritableKeyPath<Moment, Processor>
-    ) -> Bool {
-        guard let store = moment[keyPath: processor].buffer.first else { return false }
-        moment[keyPath: processor].buffer.removeFirst()
-        write(store, &moment)
-        return true
-    }
-
-    private static func write(_ store: Store, _ moment: inout Moment) {
-        switch store.word {
-        case .published: moment.published = store.value
-        case .flag: moment.flag = store.value
-        }
-    }
-
-    /// A processor sees its own stores at once, everybody else's when they are drained.
-    private static func load(
-        _ word: Word, _ moment: Moment, _ processor: KeyPath<Moment, Processor>
-    ) -> UInt8 {
-        if let own = moment[keyPath: processor].buffer.last(where: { $0.word == word }) {
-            return own.value
-        }
-        return word == .published ? moment.published : moment.flag
-    }
-
     private func store(
-        _ word: Word, _ value: UInt8, _ moment: inout Moment,
-        _ processor: WritableKeyPath<Moment, Processor>
+        _ word: Word, _ value: UInt8, _ instant: inout Instant,
+        _ processor: WritableKeyPath<Instant, Processor>
     ) {
-        moment[keyPath: processor].buffer.append(Store(word: word, value: value))
-        if isOrdered { Self.drainAll(&moment, processor) }
-    }
-
-    private static func drainAll(
-        _ moment: inout Moment, _ processor: WritableKeyPath<Moment, Processor>
-    ) {
-        while drainOne(&moment, processor) {}
+        instant[keyPath: processor].buffer.append(Store(word: word, value: value))
+        if isOrdered { instant.drain(processor) }
     }
 
     // MARK: The programs
 
-    /// `false` if it cannot step: it sleeps.
-    private func sleeperSteps(_ moment: inout Moment) -> Bool {
-        let me = \Moment.sleeper
-        switch moment.sleeper.step {
+    /// - Returns: `false` if it cannot step: it sleeps.
+    private func sleeperSteps(_ instant: inout Instant) -> Bool {
+        switch instant.sleeper.step {
         case .look, .lookAgain:
-            let isFirst = moment.sleeper.step == .look
-            let value = Self.load(.published, moment, me)
-            if value != moment.sleeper.seen {
-                moment.sleeper.seen = value
-                moment.sleeper.step = isFirst ? .look : .takeOwnFlagDown
+            let value = instant.load(.published, \.sleeper)
+            let isFirst = instant.sleeper.step == .look
+            if value != instant.sleeper.value {
+                instant.sleeper.value = value
+                instant.sleeper.step = isFirst ? .look : .takeOwnFlagDown
             } else {
-                moment.sleeper.step = isFirst ? .raise : .sleep
+                instant.sleeper.step = isFirst ? .raise : .sleep
             }
         case .raise:
-            store(.flag, 1, &moment, me)
-            moment.sleeper.step = looksAgain ? .lookAgain : .sleep
+            store(.flag, 1, &instant, \.sleeper)
+            instant.sleeper.step = looksAgain ? .lookAgain : .sleep
         case .sleep:
-            // A system call: what was stored is seen by all before it sleeps.
-            Self.drainAll(&moment, me)
-            guard moment.bell > 0 else { return false }
-            moment.bell = 0
-            moment.sleeper.step = .takeOwnFlagDown
+            instant.drain(\.sleeper)  // a system call: what was stored is seen by then
+            guard instant.bell > 0 else { return false }
+            instant.bell = 0
+            instant.sleeper.step = .takeOwnFlagDown
         case .takeOwnFlagDown:
-            Self.drainAll(&moment, me)
-            moment.flag = 0
-            moment.sleeper.step = .look
+            instant.drain(\.sleeper)  // an exchange: so it is here too
+            instant.flag = 0
+            instant.sleeper.step = .look
         case .store, .lookAtFlag, .exchangeFlag, .ring, .done: return false
         }
         return true
     }
 
-    private func publisherSteps(_ moment: inout Moment) -> Bool {
-        let me = \Moment.publisher
-        let isLast = moment.publisher.seen == values
-        switch moment.publisher.step {
+    private func publisherSteps(_ instant: inout Instant) -> Bool {
+        switch instant.publisher.step {
         case .store:
-            moment.publisher.seen += 1
-            store(.published, moment.publisher.seen, &moment, me)
-            moment.publisher.step = storesFirst ? .lookAtFlag : afterPublishing(moment)
+            instant.publisher.value += 1
+            store(.published, instant.publisher.value, &instant, \.publisher)
+            instant.publisher.step = storesFirst ? .lookAtFlag : nextRound(instant)
         case .lookAtFlag:
-            let isUp = Self.load(.flag, moment, me) != 0
-            moment.publisher.step = isUp ? .exchangeFlag : afterFlag(moment)
+            let isUp = instant.load(.flag, \.publisher) != 0
+            instant.publisher.step = isUp ? .exchangeFlag : afterFlag(instant)
         case .exchangeFlag:
-            Self.drainAll(&moment, me)
-            let wasUp = moment.flag != 0
-            moment.flag = 0
-            moment.publisher.step = wasUp ? .ring : afterFlag(moment)
+            instant.drain(\.publisher)
+            instant.publisher.step = instant.flag != 0 ? .ring : afterFlag(instant)
+            instant.flag = 0
         case .ring:
-            Self.drainAll(&moment, me)
-            moment.bell += 1
-            moment.publisher.step = afterFlag(moment)
-        case .done: return false
-        case .look, .raise, .lookAgain, .sleep, .takeOwnFlagDown: return false
+            instant.drain(\.publisher)
+            instant.bell += 1
+            instant.publisher.step = afterFlag(instant)
+        case .done, .look, .raise, .lookAgain, .sleep, .takeOwnFlagDown: return false
         }
-        _ = isLast
         return true
     }
 
-    private func afterPublishing(_ moment: Moment) -> Step {
-        moment.publisher.seen == values ? .done : .lookAtFlag
+    private func afterFlag(_ instant: Instant) -> Step {
+        storesFirst ? nextRound(instant) : .store
+    }
+    private func nextRound(_ instant: Instant) -> Step {
+        guard instant.publisher.value < values else { return .done }
+        return storesFirst ? .store : .lookAtFlag
+    }
+}
+
+extension Handshake.Instant {
+    /// A processor sees its own stores at once, the other's when they are drained.
+    fileprivate func load(_ word: Handshake.Word, _ processor: KeyPath<Self, Handshake.Processor>)
+        -> UInt8
+    {
+        let own = self[keyPath: processor].buffer.last { $0.word == word }
+        return own?.value ?? (word == .published ? published : flag)
     }
 
-    private func afterFlag(_ moment: Moment) -> Step {
-        if !storesFirst { return .store }
-        return moment.publisher.seen == values ? .done : .store
+    /// The oldest store of a processor becomes visible.
+    fileprivate mutating func drainOne(
+        _ processor: WritableKeyPath<Self, Handshake.Processor>
+    ) -> Bool {
+        guard let store = self[keyPath: processor].buffer.first else { return false }
+        self[keyPath: processor].buffer.removeFirst()
+        switch store.word {
+        case .published: published = store.value
+        case .flag: flag = store.value
+        }
+        return true
+    }
+
+    fileprivate mutating func drain(_ processor: WritableKeyPath<Self, Handshake.Processor>) {
+        while drainOne(processor) {}
     }
 }

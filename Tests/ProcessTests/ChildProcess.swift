@@ -103,7 +103,7 @@ extension Descriptor {
 }
 
 /// Another's process, seen by its pidfd: its end can be waited for.
-struct Witness: ~Copyable {
+final class Witness {
     let pid: pid_t
     private let exit: Descriptor
 
@@ -112,7 +112,7 @@ struct Witness: ~Copyable {
         exit = try Descriptor("watch process \(pid)", pidfd_open(pid, 0))
     }
 
-    borrowing func seesEnd(within bound: Duration = .patience) throws -> Bool {
+    func seesEnd(within bound: Duration = .patience) throws -> Bool {
         try exit.isReadable(within: bound)
     }
 }

@@ -37,11 +37,17 @@ enum DaemonLog {
             .split(separator: "\n").suffix(count).joined(separator: "\n")
     }
 
+    private static let heading = "the daemon's log ends with:"
+
+    /// Adds the logs to an issue, once: the trait works on suites within suites too.
     @Sendable static func explain(_ issue: Issue) -> Issue? {
+        guard !issue.comments.contains(where: { $0.rawValue.hasPrefix(heading) }) else {
+            return issue
+        }
         let (files, gone) = logs.withLock { ($0.files, $0.gone) }
         var issue = issue
         for tail in gone + files.map({ tail($0) }) where !tail.isEmpty {
-            issue.comments.append("the daemon's log ends with:\n\(tail)")
+            issue.comments.append("\(heading)\n\(tail)")
         }
         return issue
     }

@@ -50,3 +50,23 @@ enum ProcessTable {
         String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self)
     }
 }
+
+/// What the kernel does for a process at this moment.
+struct SystemCall: Equatable {
+    /// The call's number and arguments, or `running`.
+    private let text: String
+
+    init(of pid: pid_t) throws {
+        guard let bytes = FileManager.default.contents(atPath: "/proc/\(pid)/syscall") else {
+            throw Failure("process \(pid) has gone")
+        }
+        text = String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// `running`, or the call's number.
+    private var kind: Substring { text.prefix { $0 != " " && $0 != "\n" } }
+
+    var waits: Bool { kind != "running" }
+
+    func isSameCall(as other: SystemCall) -> Bool { kind == other.kind }
+}

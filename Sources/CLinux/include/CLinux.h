@@ -50,6 +50,9 @@ int baton_spawn(const char *path, char *const *arguments, char *const *environme
 /* Credentials of the peer of a Unix socket. 0, or -1 with errno. */
 int baton_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
 
+/* Whether the peer of a Unix socket is in a group, by its primary or a further one. */
+int baton_peer_in_group(int socket, gid_t group);
+
 /* What the sandbox could put on, as bits. */
 enum { BATON_SANDBOX_LANDLOCK = 1, BATON_SANDBOX_SECCOMP = 2 };
 /* Puts the calling process, for good, under: no new privileges, no core file; Landlock (files may

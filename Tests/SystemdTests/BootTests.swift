@@ -1,0 +1,22 @@
+// Baton under a real systemd: Tests/systemd/boot boots one on an overlay of /, installs this build
+// into it, and runs Tests/systemd/inside there. Each step of that script that is not ok is an issue.
+
+import Testing
+
+@Suite("A real systemd")
+struct BootTests {
+    @Test("It starts, reloads, watches and stops batond, and the journal tells of it")
+    func batondUnderSystemd() throws {
+        var report = TAPReport()
+        let exitStatus = try BootedSystemd.run { line in
+            print(line)
+            report.read(line)
+        }
+        if exitStatus == BootedSystemd.skipped {
+            try Test.cancel(Comment(rawValue: report.skipReason ?? "no systemd can be booted here"))
+        }
+        for failure in report.failures { Issue.record(Comment(rawValue: failure)) }
+        #expect(report.isComplete, "\(report.steps) steps of \(report.plan ?? 0) were reported")
+        #expect(exitStatus == 0)
+    }
+}
