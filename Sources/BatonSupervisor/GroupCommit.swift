@@ -39,12 +39,15 @@ extension Supervisor {
         commit.wanting.append(service)
     }
 
-    /// The services whose replies do not wait are synced now and then all the same.
-    func commitAtIntervals() {
-        for service in services.values where service.durability == .interval {
-            if service.mailbox.needsSync { commits(service) }
+    /// The service's replies do not wait, but what it has written is synced within a second.
+    func commitsSoon(_ service: Service) {
+        guard !service.commitsSoon else { return }
+        service.commitsSoon = true
+        _ = after(.seconds(1)) { [weak self, weak service] in
+            guard let self, let service else { return }
+            service.commitsSoon = false
+            if service.mailbox.needsSync { self.commits(service) }
         }
-        _ = after(.seconds(1)) { [weak self] in self?.commitAtIntervals() }
     }
 
     /// At the end of a turn, when everything is written.

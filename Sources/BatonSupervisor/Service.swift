@@ -66,6 +66,7 @@ final class Service {
     // What the turn has to do.
     var isTouched = false
     var wantsCommit = false
+    var commitsSoon = false
     var isBusy = false
     /// Clients held up until there is room in the mailbox.
     var heldUp: [Connection] = []
@@ -330,6 +331,7 @@ final class Service {
         for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
         // Where no reply waits for a sync, one is made when it lets go of a segment.
         if !isGated, mailbox.couldLetGo { supervisor.commits(self) }
+        if durability == .interval { supervisor.commitsSoon(self) }
         publish()
         supervisor.noteBusy(self)
     }

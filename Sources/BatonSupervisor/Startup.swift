@@ -36,7 +36,6 @@ extension Supervisor {
             begin(service, file: files.first { $0.0 == service.name }?.1)
         }
         becomeReady()
-        commitAtIntervals()
         feedWatchdog()
     }
 
