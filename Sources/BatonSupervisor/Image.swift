@@ -73,13 +73,21 @@ struct ImageIntake {
         do throws(SystemError) {
             let got = try take()
             if got == part.count { return nil }
-            guard done > 0 else { throw SystemError("read \(path): it is empty", code: ENOEXEC) }
             try memory.descriptor.seal(writes: true)
         } catch { throw ImageRefusal(reason: "\(error)") }
+        if let fault = ImageShape.fault(byteCount: done, read: read) {
+            throw ImageRefusal(reason: "\(path): \(fault)")
+        }
         guard let digest = ImageDigest(Array(hash.finalize())) else {
             preconditionFailure("SHA-256 has 32 bytes")
         }
         return Image(digest: digest, memory: memory, byteCount: done)
+    }
+
+    private func read(_ range: Range<Int>) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: range.count)
+        let got = unsafe pread(memory.number, &bytes, range.count, off_t(range.lowerBound))
+        return got == range.count ? bytes : nil
     }
 
     private mutating func take() throws(SystemError) -> Int {

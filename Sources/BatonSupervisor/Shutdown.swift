@@ -3,6 +3,7 @@
 
 import BatonCore
 import BatonLinux
+import BatonStore
 import BatonSystemd
 import Glibc
 import Logging
@@ -43,24 +44,20 @@ extension Supervisor {
         touch(service)
     }
 
-    /// At the end of each turn.
+    /// At the end of each turn: goes as far as it can without waiting.
     func advanceShutdown() {
-        switch shutdown {
-        case .running, .finished: return
-        case .suspending:
-            let isQuiet = services.values.allSatisfy { $0.current?.machine.isInCharge != true }
-            if isQuiet {
-                shutdown = .releasing
-                // Everything written is made durable, whatever the durability of its service.
-                for service in services.values { commits(service) }
-                beginCommit()
-            }
-        case .releasing:
-            guard commit.round == nil, commit.wanting.isEmpty, commit.gathering.isEmpty else {
-                return
-            }
-            let isSent = connections.values.allSatisfy { !$0.output.hasReleased }
-            if isSent { finishShutdown() }
+        if shutdown == .suspending {
+            guard services.values.allSatisfy({ $0.current?.machine.isInCharge != true }) else { return }
+            shutdown = .releasing
+            // Everything written is made durable, whatever the durability of its service.
+            for service in services.values where service.mailbox.needsSync { commits(service) }
+            beginCommit()
+        }
+        if shutdown == .releasing {
+            guard commit.round == nil, commit.wanting.isEmpty, commit.gathering.isEmpty,
+                connections.values.allSatisfy({ !$0.output.hasReleased })
+            else { return }
+            finishShutdown()
         }
     }
 

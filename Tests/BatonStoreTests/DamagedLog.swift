@@ -149,7 +149,7 @@ final class DamagedLog {
             }
             try #require(place.contains(expected), "\(what): \(place), \(reason)")
         }
-        let after = try directory.contents()
-        try #require(after == damaged, "\(what): the files were changed")
+        let isUnchanged = try directory.contents() == damaged
+        try #require(isUnchanged, "\(what): the files were changed")
     }
 }

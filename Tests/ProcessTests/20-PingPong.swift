@@ -3,6 +3,7 @@
 import BatonClient
 import BatonLinux
 import Foundation
+import Glibc
 import Testing
 
 extension Processes {
@@ -128,6 +129,53 @@ extension Processes {
             #expect(try daemon.call("counter", "1") == "42")
             #expect(try daemon.status("ping").version == "2")
             #expect(try daemon.status("faulty").version == "1")
+        }
+
+        @Test("Upgrades asked for at once are done one after the other, each with its verdict")
+        func atOnce() throws {
+            let daemon = try TestDaemon(["stamp": Products.image("stamp")])
+            let control = daemon.client
+            let upgrades = try (2...6).map { version in
+                let image = try daemon.directory.write(Stamp.image(version), "\(version).so")
+                return Background { try control.upgrade("stamp", image: image).decoded() }
+            }
+            let verdicts = try upgrades.map { try $0.value() }
+            #expect(verdicts.allSatisfy { $0.verdict == .upgraded })
+            // Each begins where another ended.
+            let last = try #require(try daemon.status("stamp").version)
+            #expect(
+                Set(verdicts.compactMap(\.from) + [last])
+                    == Set(verdicts.compactMap(\.to) + [Stamp.label(1)]))
+            #expect(try daemon.status("stamp").upgrades == 5)
+            #expect(try daemon.call("stamp", "count") == "\(last) count=0")
+        }
+
+        @Test("purge ends the old version's host, and nobody notices")
+        func purge() throws {
+            let daemon = try TestDaemon(["stamp": Products.image("stamp")])
+            #expect(try daemon.reload(Stamp.image(2), as: "stamp").verdict == .upgraded)
+            let old = try Witness(pid_t(try #require(try daemon.status("stamp").oldPid)))
+            try daemon.client.change(.purge, "stamp")
+            #expect(try old.seesEnd())
+            let status = try daemon.status("stamp")
+            #expect(status.oldPid == nil && status.oldVersion == nil)
+            #expect(try daemon.call("stamp", "count") == "0002 count=0")
+            try daemon.client.change(.purge, "stamp")
+            #expect(try daemon.reload(Stamp.image(3), as: "stamp").verdict == .upgraded)
+        }
+
+        @Test("A suspension during prepare holds the new version back until resume")
+        func suspendedWhilePreparing() throws {
+            let daemon = try TestDaemon(["stamp": Products.image("stamp")])
+            try daemon.client.change(.suspend, "stamp")
+            #expect(try daemon.reload(Stamp.image(2), as: "stamp").verdict == .upgraded)
+            #expect(try daemon.status("stamp").state == .suspended)
+            let client = try daemon.lines("stamp")
+            try client.send("held\n")
+            #expect(try daemon.reload(Stamp.image(3), as: "stamp").verdict == .upgraded)
+            #expect(try daemon.status("stamp").settled == 0)
+            try daemon.client.change(.resume, "stamp")
+            #expect(try client.line() == "0003 held")
         }
 
         @Test("What a service keeps comes along: counter from 1 to 2 to 3, and over a restart")

@@ -81,5 +81,31 @@ extension Processes {
             #expect(try daemon.call("counter", "0") == "\(total)")
             #expect(try daemon.status("counter").version == "3")
         }
+
+        @Test("Twenty services upgraded in one reload while each has its clients")
+        func twentyServices() throws {
+            let names = (1...20).map { "stamp-\($0)" }
+            let daemon = try TestDaemon(
+                Dictionary(uniqueKeysWithValues: names.map { ($0, Products.image("stamp")) }))
+            let clients = try names.flatMap { name in
+                try (1...3).map { _ in
+                    try PipelinedClient(
+                        StampTalk(), path: daemon.runtime.serviceSocket(name), window: 64)
+                }
+            }
+            let next = try Stamp.image(2)
+            for name in names { try daemon.install(next, as: name) }
+            let control = daemon.client
+            let reload = Background { try control.reload().decoded() }
+            try Crowd(clients).work { reload.isOver }
+            let verdicts = try reload.value()
+            #expect(verdicts.map(\.service).sorted() == names.sorted())
+            #expect(verdicts.allSatisfy { $0.verdict == .upgraded && $0.to == "0002" })
+            #expect(clients.allSatisfy { $0.received == $0.sent && !$0.isCut })
+            for (name, index) in zip(names, 0...) {
+                let total = clients[3 * index..<3 * index + 3].map(\.received).reduce(0, +)
+                #expect(try daemon.call(name, "count") == "0002 count=\(total)")
+            }
+        }
     }
 }

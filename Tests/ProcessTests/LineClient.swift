@@ -65,9 +65,9 @@ final class LineClient {
 
     /// The lines until the daemon closes the connection.
     func remainingLines() throws -> [String] {
-        String(decoding: try rest(), as: UTF8.self).split(
-            separator: "\n", omittingEmptySubsequences: false
-        ).dropLast().map(String.init)
+        // By bytes: a carriage return and a newline are one character of a String.
+        try rest().split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .dropLast().map { String(decoding: $0, as: UTF8.self) }
     }
 
     /// Sends a line and waits for its reply.

@@ -1,0 +1,124 @@
+// Some lives of one mailbox on a traced disk: what was known at each instant, and what of it somebody
+// was told.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+
+final class TracedLives {
+    let disk: TracedDisk
+    let directory: TemporaryDirectory
+    /// What was known after each write, and how many events had happened by then.
+    private(set) var written: [(known: Life.Known, events: Int)]
+    /// Of `written`, what was acknowledged, and how many events had happened by then.
+    private(set) var acknowledged: [(index: Int, events: Int)] = [(0, 0)]
+
+    private var life: Life?
+    private var generator: SeededGenerator
+
+    init(seed: UInt64) throws {
+        directory = try TemporaryDirectory()
+        disk = try TracedDisk(directory)
+        written = [(Life.Known(appended: .none, standing: Standing()), 0)]
+        generator = SeededGenerator(state: seed)
+    }
+
+    /// Lives through `steps` random steps and `kills` ends, or until the disk fails.
+    /// - Returns: whether it failed.
+    func live(steps: Int, kills: Int) -> Bool {
+        disk.trace { () throws(Never) in
+            do throws(StoreError) {
+                for _ in 0...kills {
+                    try begin()
+                    for _ in 0..<steps { try step() }
+                    life = nil
+                }
+                return false
+            } catch {
+                life = nil
+                return true
+            }
+        }
+    }
+
+    /// One more life after a failed disk: what was acknowledged must be there, and it goes on.
+    func liveOn() throws(StoreError) {
+        disk.failure = nil
+        try disk.trace { () throws(StoreError) in
+            try begin()
+            for _ in 0..<5 { try step() }
+            try sync()
+            life = nil
+        }
+    }
+
+    private func begin() throws(StoreError) {
+        let life = try Life(directory)
+        self.life = life
+        // What was acknowledged is there; what was only written may be.
+        guard written[newest.index...].contains(where: { $0.known == life.known }) else {
+            throw .corrupt(place: "a new life", reason: "\(life.known) was not the last")
+        }
+        note()
+        acknowledge()
+    }
+
+    private var newest: (index: Int, events: Int) {
+        acknowledged.last ?? (0, 0)
+    }
+
+    private func note() {
+        guard let life else { return }
+        note((life.known, disk.events.count))
+    }
+    private func note(_ known: (known: Life.Known, events: Int)) {
+        let index = written.lastIndex { $0.events <= known.events } ?? 0
+        written.insert(known, at: index + 1)
+    }
+    private func acknowledge() {
+        acknowledged.append((written.count - 1, disk.events.count))
+    }
+
+    private func sync() throws(StoreError) {
+        guard let life else { return }
+        try flush()
+        try life.sync()
+        acknowledge()
+    }
+
+    private func flush() throws(StoreError) {
+        try life?.flush()
+        note()
+    }
+
+    private func step() throws(StoreError) {
+        guard let life else { return }
+        let appended = life.mailbox.appended.value
+        let settled = life.mailbox.standing.settled.value
+        let before = (known: life.known, events: disk.events.count)
+        defer {
+            // A batch was full, or a segment: everything before this step was written.
+            if disk.events.count > before.events { note(before) }
+        }
+        switch Int.random(in: 0..<16, using: &generator) {
+        case 0...3: try life.append(Int.random(in: 0...60, using: &generator))
+        case 4: try life.append(Int.random(in: 0...3000, using: &generator))
+        case 5, 6: try life.append(Int.random(in: 20_000...90_000, using: &generator))
+        case 7: try life.settleAll(state: "all \(appended)")
+        case 8: try life.switchTo("version \(appended)")
+        case 9, 10: try flush()
+        case 11, 12: try sync()
+        case let step where settled < appended:
+            let next = settled + 1
+            let sequence = UInt64.random(in: next...appended, using: &generator)
+            switch step {
+            case 13: try life.settle(sequence, state: "state at \(sequence)")
+            case 14: try life.settle(sequence)
+            default:
+                try life.attempt(next)
+                if Bool.random(using: &generator) { try life.bury(next) }
+            }
+        default: break
+        }
+    }
+}

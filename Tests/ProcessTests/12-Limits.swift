@@ -1,0 +1,158 @@
+// At a limit the sender is slowed or told; nothing accepted is dropped, and others do not notice.
+
+import BatonClient
+import Foundation
+import Testing
+
+extension Processes {
+    @Suite("12 Limits") struct Limits {
+        @Test("A client that sends far ahead of its replies is slowed, and has every reply")
+        func repliesPending() throws {
+            let daemon = try TestDaemon(
+                ["stamp": Products.image("stamp")], configuration: "limits: {replies_pending: 100}")
+            let goal = 50_000
+            let client = try PipelinedClient(
+                StampTalk(), path: daemon.runtime.serviceSocket("stamp"), window: goal, goal: goal)
+            try Crowd([client]).work()
+            #expect(client.received == goal)
+
+            // The same with the end of its input behind the last message.
+            let ended = try daemon.lines("stamp")
+            try ended.send((1...20_000).map { "\($0)\n" }.joined())
+            ended.endInput()
+            #expect(try ended.remainingLines() == (1...20_000).map { "0001 \($0)" })
+        }
+
+        @Test("The same on baton.sock")
+        func commandsPending() throws {
+            let daemon = try TestDaemon(
+                plugins: "counter", configuration: "limits: {replies_pending: 100}")
+            let sender = try PipelinedClient(
+                ReceiptTalk(service: "counter", message: "1"), path: daemon.runtime.messageSocket,
+                window: 50_000, goal: 50_000)
+            try Crowd([sender]).work()
+            #expect(sender.received == 50_000)
+            let client = try LineClient(path: daemon.runtime.messageSocket)
+            try client.send(String(repeating: "CALL counter 1\n", count: 10_000))
+            client.endInput()
+            let sums = try client.remainingLines().filter { !$0.hasPrefix("$") }
+            #expect(sums == (50_001...60_000).map { "\($0)\r" })
+        }
+
+        @Test("Messages for a suspended service wait on one connection and do not stop another")
+        func waiting() throws {
+            let daemon = try TestDaemon(
+                plugins: "counter", "ping", configuration: "limits: {replies_pending: 100}")
+            try daemon.client.change(.suspend, "counter")
+            let client = try daemon.lines("counter")
+            try client.send(String(repeating: "1\n", count: 1000))
+            client.endInput()
+            let other = try daemon.lines("counter")
+            try other.send("0\n")
+            #expect(try daemon.call("ping", "ping") == "pong")
+            try daemon.client.change(.resume, "counter")
+            #expect(try client.remainingLines() == (1...1000).map { "\($0)" })
+            #expect(try other.line() != nil)
+        }
+
+        @Test("A client that does not read is read no further; batond's memory stays bounded")
+        func unread() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let lazy = try daemon.lines("faulty")
+            // Replies of 40 MB in all, ten times what may wait for a client.
+            try lazy.send(String(repeating: "reply 100000\n", count: 400))
+            #expect(try daemon.lines("faulty").ask("other") == "other")
+            #expect(try ProcessTable.residentKibibytes(daemon.pid) < 200 << 10)
+            #expect(try lazy.lines(400).allSatisfy { $0.utf8.count == 100_000 })
+            #expect(try lazy.ask("count") == "401")
+        }
+
+        @Test("A full mailbox is BUSY on baton.sock, slows a line client, and drains in order")
+        func mailboxFull() throws {
+            let daemon = try TestDaemon(
+                plugins: "echo-c", "ping", configuration: "limits: {mailbox_bytes: 1 MiB}")
+            try daemon.client.change(.suspend, "echo-c")
+            let message = String(repeating: "x", count: 10_000)
+            var accepted = 0
+            var refusal: ClientError?
+            while refusal == nil, accepted < 1000 {
+                do throws(ClientError) {
+                    _ = try daemon.client.send("echo-c", Array(message.utf8))
+                    accepted += 1
+                } catch { refusal = error }
+            }
+            guard case .refused(let code, _) = refusal else {
+                Issue.record("\(accepted) accepted, then \(refusal.map { "\($0)" } ?? "no refusal")")
+                return
+            }
+            #expect(code == "BUSY")
+            // The limit counts whole segments, of which the next is as large as all before it.
+            #expect(10...300 ~= accepted, "\(accepted)")
+            // A line client is not refused: it waits.
+            let client = try daemon.lines("echo-c")
+            try client.send((1...50).map { "\($0)\n" }.joined())
+            client.endInput()
+            #expect(try daemon.call("ping", "ping") == "pong")
+            try daemon.client.change(.resume, "echo-c")
+            #expect(try client.remainingLines() == (1...50).map { "\($0)" })
+            #expect(try daemon.status("echo-c").settled == accepted + 50)
+            #expect(try daemon.client.send("echo-c", Array(message.utf8)) == accepted + 51)
+        }
+
+        @Test("One client too many is told BUSY; when another goes there is room")
+        func connections() throws {
+            let daemon = try TestDaemon(
+                plugins: "ping", configuration: "limits: {connections: 10}")
+            var clients = try (1...10).map { _ in try daemon.lines("ping") }
+            for client in clients { #expect(try client.ask("ping") == "pong") }
+            let surplus = try daemon.lines("ping")
+            #expect(try surplus.line()?.hasPrefix("-BUSY ") == true)
+            #expect(try surplus.line() == nil)
+            clients.removeLast(5)
+            try wait(for: "room") { (try? daemon.call("ping", "ping")) == "pong" }
+        }
+
+        @Test("Messages larger than a segment, a hundred of them, come back whole and in order")
+        func largeMessages() throws {
+            let daemon = try TestDaemon(plugins: "echo-c")
+            let sizes = (1...100).map { ($0 * 104_729) % (1 << 20) }
+            let client = try daemon.lines("echo-c")
+            for size in sizes {
+                let message = String(repeating: "m", count: size)
+                try client.send(message + "\n")
+                #expect(try client.line()?.utf8.count == size)
+            }
+            // Kept on disk: sent together, and batond killed before they are handled.
+            try daemon.client.change(.suspend, "echo-c")
+            for size in sizes.prefix(20) {
+                _ = try daemon.client.send("echo-c", [UInt8](repeating: 109, count: size))
+            }
+            try daemon.killHard()
+            try daemon.start()
+            #expect(try daemon.call("echo-c", "last") == "last")
+            #expect(try daemon.status("echo-c").settled == 121)
+        }
+
+        @Test("A flood of log lines is dropped in part, and its service lives")
+        func logFlood() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let client = try daemon.lines("faulty")
+            #expect(try client.ask("log 3") == "logged")
+            #expect(try client.ask("log 100000") == "logged")
+            #expect(try client.ask("next") == "next")
+            #expect(try daemon.status("faulty").restarts == 0)
+            #expect(daemon.logText.contains("line 3"))
+            #expect(daemon.logText.utf8.count < 8 << 20)
+        }
+
+        @Test("A state beyond the limit is no outcome: the message is set aside, the state as before")
+        func stateTooLarge() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let client = try daemon.lines("faulty")
+            #expect(try client.ask("one") == "one")
+            #expect(try client.ask("state 3000000").hasPrefix("-"))
+            #expect(try client.ask("count") == "1")
+            #expect(try daemon.status("faulty").state == .running)
+        }
+    }
+}
