@@ -124,6 +124,9 @@ let package = Package(
             name: "BatonStoreTests", dependencies: ["BatonStore", "BatonLinux", "BatonCore"],
             swiftSettings: strict),
         .testTarget(
+            name: "BatonLinuxTests", dependencies: ["BatonLinux", "BatonCore", "CLinux"],
+            swiftSettings: strict),
+        .testTarget(
             name: "BatonWireTests", dependencies: ["BatonWire", "BatonCore"], swiftSettings: strict),
         .testTarget(
             name: "ProcessTests",
@@ -132,6 +135,7 @@ let package = Package(
         .testTarget(
             name: "BatonClientTests", dependencies: ["BatonClient", "BatonLinux"],
             swiftSettings: strict),
+        .testTarget(name: "SystemdTests", swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ] + plugins.map(\.target)
 )

@@ -41,8 +41,10 @@ package enum FixedLimits {
     package static let lastSegmentBytes = 16 << 20
     /// Bytes read from one client in one turn of the loop, so that one cannot starve the others.
     package static let readBytes = 256 << 10
-    /// Replies beyond this and the client is closed at once, for the memory's sake.
+    /// With more replies than this waiting for one client its service waits for it, as long as it
+    /// reads `fastReadingBytes` a second; else it is closed.
     package static let hardRepliesBytes = 64 << 20
+    package static let fastReadingBytes = 4 << 20
     /// The ring of outcomes between a host and the supervisor.
     package static let ringBytes = 256 << 10
     /// Outcomes taken from one host in one turn of the loop.

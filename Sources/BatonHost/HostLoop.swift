@@ -32,9 +32,15 @@ import Glibc
     private var firstHandledAt: UInt64 = 0
     private var bytesWritten = 0
     private var usedMemory = false
+    /// The end of the last message; messages that are still published one by one.
+    private var lastEndedAt: UInt64 = 0
+    private var singly = 0
 
     /// Roughly 50 µs of the cycle counter: how long a finished message may wait for others.
     private static let batchCycles: UInt64 = 150_000
+    /// Roughly 1 ms. After a message that took longer, the next ones do not wait for each other.
+    private static let slowCycles: UInt64 = 3_000_000
+    private static let singlyAfterSlow = 64
     private static let batchBytes = 64 << 10
 
     /// Runs until batond goes or says so.
@@ -119,6 +125,7 @@ import Glibc
         if !isDirty {
             isDirty = true
             firstHandledAt = baton_cycles()
+            lastEndedAt = firstHandledAt
         }
         lastHandled = sequence
         if !dead.isEmpty, dead.remove(sequence) != nil {
@@ -137,9 +144,13 @@ import Glibc
             }
             writeOutcome(sequence)
         }
-        if usedMemory || sequence <= carefulThrough || bytesWritten >= Self.batchBytes
-            || baton_cycles() &- firstHandledAt > Self.batchCycles
+        let ended = baton_cycles()
+        if ended &- lastEndedAt > Self.slowCycles { singly = Self.singlyAfterSlow }
+        lastEndedAt = ended
+        if usedMemory || singly > 0 || sequence <= carefulThrough
+            || bytesWritten >= Self.batchBytes || ended &- firstHandledAt > Self.batchCycles
         {
+            singly = max(0, singly - 1)
             publish()
         }
     }

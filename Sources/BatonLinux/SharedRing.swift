@@ -121,15 +121,22 @@ extension SharedRing {
     package struct Writer: ~Copyable {
         private var written: UInt64 = 0
         private var taken: UInt64 = 0
+        /// Where the last large entry ends.
+        private var largeEnd: UInt64 = 0
 
         package init() {}
 
-        /// Whether one outcome and one state fit; ask before a message is handled.
+        /// Whether one outcome and one state fit; ask before a message is handled. Memory that was
+        /// sent beside the ring is room too: what is large must have been taken.
         @inline(__always)
         package mutating func hasRoom(_ shared: borrowing SharedRing) -> Bool {
-            if capacity - (written - taken) >= SharedRing.roomForOne { return true }
+            if isRoomy { return true }
             taken = shared.peek(.taken)
-            return capacity - (written - taken) >= SharedRing.roomForOne
+            return isRoomy
+        }
+        @inline(__always)
+        private var isRoomy: Bool {
+            capacity - (written - taken) >= SharedRing.roomForOne && taken >= largeEnd
         }
 
         /// Writes one entry, not yet published. There must be room.
@@ -152,6 +159,7 @@ extension SharedRing {
                 unsafe memcpy(place + Int(headerBytes), bytes, payload.count)
             }
             written += size
+            if kind == .largeReply || kind == .largeState { largeEnd = written }
         }
 
         private static func header(

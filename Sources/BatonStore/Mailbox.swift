@@ -3,8 +3,8 @@
 //
 // Invariants: what is appended gathers in one buffer, which `flush` writes with one pwrite as one
 // batch; a host reads up to `readable`, which is always flushed; nothing counts as durable before
-// `synced`; the first batch of every segment begins with a base record; a segment is sealed only
-// when its successor is durable, so a sealed segment always has one.
+// `synced`; the first batch of every segment is a base record; a segment is sealed only when its
+// successor is durable, so a sealed segment always has one.
 
 import BatonCore
 import BatonLinux
@@ -37,6 +37,8 @@ import Glibc
     /// Where in the active segment the next batch begins.
     private var offset: Int
 
+    /// The cursor as the flushed batches have it.
+    private var flushedSettled: SequenceNumber
     private var unsynced: [SyncTarget] = []
     private var activeIsDirty = false
     private var syncing: (position: LogPosition, settled: SequenceNumber)?
@@ -47,6 +49,9 @@ import Glibc
     private enum Spare: Equatable {
         case none, making
         case ready(byteCount: Int)
+    }
+    private var hasSpare: Bool {
+        if case .ready = spare { true } else { false }
     }
 
     static let batchBytes = Record.size(payload: 32)
@@ -74,6 +79,7 @@ import Glibc
         offset = end
         durable = LogPosition(segment: last.ordinal, offset: UInt32(end))
         durableSettled = standing.settled
+        flushedSettled = standing.settled
         if let spareBytes { spare = .ready(byteCount: spareBytes) }
         unsafe buffer = .allocate(byteCount: 64 << 10, alignment: 16)
     }
@@ -100,9 +106,9 @@ import Glibc
         -> SequenceNumber
     {
         let size = Record.size(payload: message.count)
-        // The settling of what is there must not fail for a message that comes: without a spare,
-        // some of the segment is kept for it.
-        let kept = spare == .none ? min(activeByteCount / 8, 1 << 20) : 0
+        // The settling of what is there must not fail for a message that comes: until there is a
+        // spare, some of the segment is kept for it.
+        let kept = hasSpare ? 0 : min(activeByteCount / 8, 1 << 20)
         try reserve(size, keeping: kept, isMessage: true)
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
@@ -150,9 +156,21 @@ import Glibc
     }
 
     /// Begins a new life of the mailbox: what an earlier one left beyond is barred.
-    mutating func writeEpoch() throws(StoreError) {
+    mutating func beginLife() throws(StoreError) {
+        // The last life may have ended between a segment's header and its first batch.
+        if offset == Segment.headerBytes { try writeBase() }
         try reserve(Record.size(payload: 0))
         put(.epoch, [], sequence: appended.value)
+        try flush()
+    }
+
+    /// The first batch of a segment: everything known, so that no older segment is needed for it.
+    private mutating func writeBase() throws(StoreError) {
+        let base = standing.encoded()
+        grow(toHold: Self.batchBytes + Record.size(payload: base.count))
+        beginBatch()
+        put(.base, base, sequence: standing.settled.value)
+        try flush()
     }
 
     private mutating func put(
@@ -197,12 +215,13 @@ import Glibc
         try flush()
         let needed = Self.batchBytes + size + Segment.footerBytes + kept
         if offset + needed > activeByteCount {
-            if isMessage, byteCount >= byteLimit {
+            // A single segment, all of it settled, goes as soon as there is another.
+            if isMessage, byteCount >= byteLimit, segments.count > 1 || unsettledCount > 0 {
                 throw .full(limit: byteLimit)
             }
             try roll(toHold: needed)
         }
-        grow(toHold: max(filled, Self.batchBytes) + size)
+        grow(toHold: Self.batchBytes + size)
     }
 
     private mutating func grow(toHold needed: Int) {
@@ -244,6 +263,7 @@ import Glibc
         } catch { throw .system(error) }
         segments[segments.count - 1].note(batchAt: offset, firstSequence: batchFirstSequence)
         segments[segments.count - 1].endSequence = appended.value + 1
+        flushedSettled = standing.settled
         offset += filled
         filled = 0
         activeIsDirty = true
@@ -256,9 +276,12 @@ import Glibc
 
     private func nextByteCount(toHold needed: Int) -> Int {
         let doubled = min(activeByteCount * 2, FixedLimits.lastSegmentBytes)
-        let base = Record.size(payload: standing.encoded().count)
-        let least = Segment.headerBytes + base + needed + (64 << 10)
+        let least = Segment.headerBytes + baseBatchBytes + needed + (64 << 10)
         return (max(doubled, least) + 4095) & ~4095
+    }
+
+    private var baseBatchBytes: Int {
+        Self.batchBytes + Record.size(payload: standing.encoded().count)
     }
 
     /// Goes on in another segment: the spare, or one made now.
@@ -269,7 +292,7 @@ import Glibc
         let byteCount: Int
         do throws(SystemError) {
             if case .ready(let ready) = spare, ready >= least || ready >= FixedLimits.lastSegmentBytes,
-                Segment.headerBytes + needed + Record.size(payload: standing.encoded().count) < ready
+                Segment.headerBytes + baseBatchBytes + needed <= ready
             {
                 byteCount = ready
                 try SegmentFile.rename(SegmentFile.spare, to: name, in: directory)
@@ -277,6 +300,8 @@ import Glibc
             } else {
                 byteCount = least
                 try SegmentFile.make(name, in: directory, byteCount: byteCount)
+                // A spare that is too small now will always be; another is made in its place.
+                if hasSpare { spare = .none }
             }
         } catch {
             guard error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG else {
@@ -303,10 +328,7 @@ import Glibc
         seed = header.seed
         activeByteCount = byteCount
         offset = Segment.headerBytes
-        let base = standing.encoded()
-        grow(toHold: Self.batchBytes + Record.size(payload: base.count))
-        beginBatch()
-        put(.base, base, sequence: standing.settled.value)
+        try writeBase()
     }
 
     // MARK: Durability
@@ -318,7 +340,7 @@ import Glibc
         unsynced = []
         if activeIsDirty { targets.insert(SyncTarget(active, dataOnly: true), at: 0) }
         activeIsDirty = false
-        syncing = (readable, standing.settled)
+        syncing = (readable, flushedSettled)
         return targets
     }
 

@@ -109,6 +109,7 @@ package struct Record {
         return crc == expected ? found : nil
     }
 
+    @inline(__always)
     static func findHeader(in segment: UnsafeRawBufferPointer, at offset: Int, seed: UInt32)
         -> Found?
     {

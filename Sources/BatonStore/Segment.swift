@@ -63,8 +63,10 @@ package struct Segment: Sendable {
         return String(repeating: "0", count: 10 - digits.count) + digits + ".segment"
     }
     static func ordinal(fileName: String) -> UInt32? {
-        guard fileName.hasSuffix(".segment"), fileName.utf8.count == 18 else { return nil }
-        return UInt32(fileName.prefix(10))
+        guard let ordinal = UInt32(fileName.prefix(10)), Self.fileName(ordinal) == fileName else {
+            return nil
+        }
+        return ordinal
     }
 }
 
@@ -110,7 +112,7 @@ extension Segment.Header {
             let firstBatch = reader.integer(UInt64.self), let epoch = reader.integer(UInt32.self),
             let previousEnd = reader.integer(UInt32.self),
             let previousChain = reader.integer(UInt32.self), let mailbox = reader.raw(16),
-            let size = Int(exactly: byteCount)
+            let size = Int(exactly: byteCount), firstSequence > 0, firstBatch > 0
         else { return .invalid }
         let header = Segment.Header(
             mailbox: mailbox, ordinal: ordinal, byteCount: size, firstSequence: firstSequence,

@@ -9,43 +9,65 @@ import Glibc
 package enum SegmentFile {
     static let spare = "spare"
 
+    /// Whether this is the name of a file that was being made when a life ended.
+    static func isUnfinished(_ name: String) -> Bool {
+        guard name.hasSuffix(temporary) else { return false }
+        let finished = String(name.dropLast(temporary.utf8.count))
+        return finished == spare || Segment.ordinal(fileName: finished) != nil
+    }
+
     /// Makes a file of zeros: written, not only allocated, so that later writes need no room.
-    static func make(_ name: String, in directory: OpenFile, byteCount: Int)
-        throws(SystemError)
-    {
-        let temporary = name + ".new"
-        let made = OpenFile(
-            try .open(
-                temporary, in: directory.number, flags: O_RDWR | O_CREAT | O_TRUNC, mode: 0o600))
-        let zeros = [UInt8](repeating: 0, count: min(byteCount, 1 << 20))
-        var done = 0
-        while done < byteCount {
-            let part = min(zeros.count, byteCount - done)
-            try write(zeros[..<part], to: made, at: done, name: temporary)
-            done += part
+    /// - Parameter begin: what it begins with instead.
+    static func make(
+        _ name: String, in directory: OpenFile, byteCount: Int, begin: [UInt8] = []
+    ) throws(SystemError) {
+        try complete(name, in: directory) { made throws(SystemError) in
+            let zeros = [UInt8](repeating: 0, count: min(byteCount, 1 << 20))
+            var done = 0
+            while done < byteCount {
+                let part = min(zeros.count, byteCount - done)
+                try write(zeros[..<part], to: made, at: done, name: name)
+                done += part
+            }
+            try write(begin[...], to: made, at: 0, name: name)
         }
-        try made.sync(data: false)
-        try rename(temporary, to: name, in: directory)
-        try directory.sync(data: false)
     }
 
     static func copy(_ source: OpenFile, byteCount: Int, to name: String, in directory: OpenFile)
         throws(SystemError)
     {
-        let temporary = name + ".new"
-        let made = OpenFile(
-            try .open(
-                temporary, in: directory.number, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600))
-        var part = [UInt8](repeating: 0, count: 1 << 20)
-        var done = 0
-        while done < byteCount {
-            let got = try readPart(source, into: &part, at: done)
-            guard got > 0 else { throw SystemError("copy \(name): it became shorter", code: EIO) }
-            try write(part[..<got], to: made, at: done, name: temporary)
-            done += got
+        try complete(name, in: directory) { made throws(SystemError) in
+            var part = [UInt8](repeating: 0, count: 1 << 20)
+            var done = 0
+            while done < byteCount {
+                let got = try readPart(source, into: &part, at: done)
+                guard got > 0 else { throw SystemError("copy \(name): it became shorter", code: EIO) }
+                try write(part[..<got], to: made, at: done, name: name)
+                done += got
+            }
         }
-        try made.sync(data: false)
-        try rename(temporary, to: name, in: directory)
+    }
+
+    private static let temporary = ".new"
+
+    /// Fills a file under a temporary name; what cannot be finished takes no room.
+    private static func complete(
+        _ name: String, in directory: OpenFile,
+        _ fill: (OpenFile) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        let unfinished = name + temporary
+        do throws(SystemError) {
+            let made = OpenFile(
+                try .open(
+                    unfinished, in: directory.number, flags: O_RDWR | O_CREAT | O_TRUNC,
+                    mode: 0o600))
+            try fill(made)
+            try made.sync(data: false)
+            try rename(unfinished, to: name, in: directory)
+        } catch {
+            _ = unsafe unlinkat(directory.number, unfinished, 0)
+            throw error
+        }
         try directory.sync(data: false)
     }
 

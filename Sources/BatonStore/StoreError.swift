@@ -28,7 +28,8 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
             "the mailbox is damaged at \(place): \(reason). Nothing was changed; restore the "
                 + "file from a copy"
         case .newerFormat(let found, let known, let place):
-            "\(place) has format \(found), this batond knows up to \(known): use the newer batond"
+            "\(place) has \(found > known ? "format \(found)" : "features of a newer format"), "
+                + "this batond knows up to format \(known): use the newer batond"
         case .tooLarge(let bytes, let limit): "\(bytes) bytes are more than the limit of \(limit)"
         }
     }

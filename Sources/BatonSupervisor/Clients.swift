@@ -94,7 +94,7 @@ extension Supervisor {
     }
 
     private func read(_ connection: Connection) {
-        guard connection.state == .open else { return }
+        guard connection.state == .open, !connection.isHeldBack else { return }
         let kept = carryOver(connection)
         let room = min(FixedLimits.readBytes, unsafe scratch.count - kept)
         let got = unsafe connection.read(
@@ -110,13 +110,13 @@ extension Supervisor {
         parse(connection, count: kept + got)
     }
 
-    /// Back-pressure has eased: goes on with what was read before.
+    /// Back-pressure may have eased: goes on with what was read before.
     func resume(_ connection: Connection) {
         guard connection.state == .open else { return }
-        if connection.carry.isEmpty {
-            watchAgain(connection)
-        } else {
+        if connection.isHeldBack, mayRead(connection) {
             parse(connection, count: carryOver(connection))
+        } else {
+            watchAgain(connection)
         }
     }
 
@@ -144,7 +144,8 @@ extension Supervisor {
         case .lines(let service):
             let input = unsafe UnsafeRawBufferPointer(rebasing: scratch[..<count])
             switch unsafe service.absorb(lines: input, from: connection, consumed: &consumed) {
-            case .all, .enough: break
+            case .all: connection.isHeldBack = false
+            case .enough: connection.isHeldBack = true
             case .tooBig:
                 refuse(
                     connection, "TOOBIG",
@@ -153,7 +154,7 @@ extension Supervisor {
             case .readOnly(let reason): refuse(connection, "READONLY", reason)
             }
         case .resp(let mayChange):
-            unsafe execute(
+            connection.isHeldBack = unsafe !execute(
                 UnsafeMutableRawBufferPointer(rebasing: scratch[..<count]), of: connection,
                 mayChange: mayChange, consumed: &consumed)
         }
@@ -179,7 +180,7 @@ extension Supervisor {
 
     /// Whether the client has less in flight than it may.
     private func mayRead(_ connection: Connection) -> Bool {
-        connection.output.unsentCount < configuration.limits.repliesBytes
+        connection.bufferedCount < configuration.limits.repliesBytes
             && connection.pendingCount < UInt64(configuration.limits.repliesPending)
             && shutdown == .running
             && !isHeldUp(connection)
@@ -194,7 +195,6 @@ extension Supervisor {
 
     private func watchAgain(_ connection: Connection) {
         guard connection.state != .closed else { return }
-        // Whole messages that are held back must not wait for more input to come.
         if let wanted = connection.wanted(reading: mayRead(connection)) {
             change(connection.number, wanted, token: connection.token)
         }
@@ -204,6 +204,8 @@ extension Supervisor {
 
     /// The connection may have something that can be sent at the end of this turn.
     func flushes(_ connection: Connection) {
+        // A reply that waits for nothing may have let others go ahead that do.
+        if connection.output.isGathering { gathers(connection) }
         guard !connection.isToFlush else { return }
         connection.isToFlush = true
         toFlush.append(connection)
@@ -211,18 +213,10 @@ extension Supervisor {
 
     func flush(_ connection: Connection) {
         guard connection.state != .closed else { return }
-        let wasFull = !mayRead(connection)
         guard connection.flush(now: now) else { return close(connection) }
         if connection.isFinished { return close(connection) }
-        if connection.output.unsentCount > FixedLimits.hardRepliesBytes {
-            logger.warning("a client that does not read its replies is closed")
-            return close(connection)
-        }
-        if wasFull, mayRead(connection), !connection.carry.isEmpty {
-            resume(connection)
-        } else {
-            watchAgain(connection)
-        }
+        resume(connection)
+        watchAgain(connection)
         if connection.stalledSince != nil { expectReading(of: connection) }
     }
 
@@ -239,6 +233,24 @@ extension Supervisor {
             } else {
                 self.expectReading(of: connection)
             }
+        }
+    }
+
+    /// A client whose queue is more than full holds up a service: it reads so much each second, or is
+    /// closed.
+    func expectFastReading(of connection: Connection) {
+        guard !connection.isRushed else { return }
+        connection.isRushed = true
+        let before = connection.output.sentCount
+        _ = after(.seconds(1)) { [weak self, weak connection] in
+            guard let self, let connection, connection.state != .closed else { return }
+            connection.isRushed = false
+            guard connection.bufferedCount > FixedLimits.hardRepliesBytes / 2 else { return }
+            guard connection.output.sentCount - before < FixedLimits.fastReadingBytes else {
+                return self.expectFastReading(of: connection)
+            }
+            self.logger.warning("a client that does not read its replies is closed")
+            self.close(connection)
         }
     }
 

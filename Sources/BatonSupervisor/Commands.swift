@@ -7,20 +7,18 @@ import Glibc
 
 extension Supervisor {
     /// Executes the commands in `input`; `consumed` is how much of it they were.
+    /// - Returns: false if there may be more of them, for which the client has to wait.
     func execute(
         _ input: UnsafeMutableRawBufferPointer, of connection: Connection, mayChange: Bool,
         consumed: inout Int
-    ) {
-        while connection.state == .open, mayTakeMore(connection) {
+    ) -> Bool {
+        while connection.state == .open {
+            guard mayTakeMore(connection) else { return false }
             let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: input[consumed...])
             switch unsafe connection.commands.next(rest) {
-            case .needMore: return
-            case .protocolError(let text):
-                consumed = input.count
-                return refuse(connection, "PROTOCOL", text)
-            case .tooBig(let text):
-                consumed = input.count
-                return refuse(connection, "TOOBIG", text)
+            case .needMore: return true
+            case .protocolError(let text): refuse(connection, "PROTOCOL", text)
+            case .tooBig(let text): refuse(connection, "TOOBIG", text)
             case .command(let count):
                 consumed += count
                 guard connection.commands.arguments.count > 0 else { continue }
@@ -29,11 +27,14 @@ extension Supervisor {
                 execute(command, mayChange)
             }
         }
+        // Refused, or it has said QUIT: what is behind that does not matter.
+        consumed = input.count
+        return true
     }
 
     private func mayTakeMore(_ connection: Connection) -> Bool {
         connection.pendingCount < UInt64(configuration.limits.repliesPending)
-            && connection.output.unsentCount < configuration.limits.repliesBytes
+            && connection.bufferedCount < configuration.limits.repliesBytes
     }
 
     /// One command: its arguments lie in the input buffer while it is executed.
@@ -106,14 +107,30 @@ extension Supervisor {
         do throws(StoreError) {
             _ = try unsafe service.append(command.bytes(2), for: connection, slot: slot)
         } catch { return notAppended(error, service, connection, slot) }
-        if let timeout {
-            _ = after(.milliseconds(UInt64(timeout))) { [weak self, weak connection] in
-                guard let self, let connection, connection.awaits(slot) else { return }
+        guard let timeout else { return }
+        let at = now.advanced(by: .milliseconds(UInt64(timeout)))
+        connection.deadlines.add(
+            slot, at: at, pending: connection.pendingCount, awaits: connection.awaits)
+        awaitDeadline(of: connection, at)
+    }
+
+    /// One timer a connection, for the earliest of its calls.
+    private func awaitDeadline(of connection: Connection, _ next: Moment) {
+        guard next < connection.deadlines.timed ?? .distantFuture else { return }
+        connection.deadlines.timed = next
+        _ = after(next.since(freshNow())) { [weak self, weak connection] in
+            guard let self, let connection, connection.state != .closed,
+                connection.deadlines.timed == next
+            else { return }
+            connection.deadlines.timed = nil
+            let due = connection.deadlines.takeDue(at: self.freshNow(), awaits: connection.awaits)
+            for slot in due {
                 connection.replyError(
-                    slot, "TIMEOUT", "no reply within \(timeout) ms; the message is kept and will "
-                        + "be handled")
-                self.flushes(connection)
+                    slot, "TIMEOUT", "no reply in the time given; the message is kept and will be "
+                        + "handled")
             }
+            self.flushes(connection)
+            if let next = connection.deadlines.next { self.awaitDeadline(of: connection, next) }
         }
     }
 

@@ -33,6 +33,8 @@ final class Connection {
     var state = State.open
     /// Read and not yet parsed: half a line, or what back-pressure holds up.
     var carry: [UInt8] = []
+    /// `carry` may hold whole messages, which are not taken yet: nothing is read before they are.
+    var isHeldBack = false
     var lines: LineParser
     var commands: RESPParser
     var writer = RESPWriter()
@@ -47,12 +49,17 @@ final class Connection {
     var isToFlush = false
     /// A timer looks after its reading.
     var isTimed = false
+    /// A timer looks after its speed.
+    var isRushed = false
     private var interest = EventLoop.Interest.readable
 
     // Each message or command has a slot; replies leave in the order of slots.
     private(set) var nextSlot: UInt64 = 0
     private var headSlot: UInt64 = 0
     private var parked: [UInt64: Parked] = [:]
+    private var parkedCount = 0
+    /// Calls that are to be answered by a time.
+    var deadlines = CallDeadlines()
 
     private struct Parked {
         var bytes: [UInt8]
@@ -73,6 +80,8 @@ final class Connection {
     }
 
     var pendingCount: UInt64 { nextSlot - headSlot }
+    /// Bytes of replies that are kept for this client.
+    var bufferedCount: Int { output.unsentCount + parkedCount }
     var isFinished: Bool {
         switch state {
         case .open: false
@@ -105,6 +114,7 @@ final class Connection {
         } else if slot > headSlot, parked[slot] == nil {
             var bytes: [UInt8] = []
             append(&bytes)
+            parkedCount += bytes.count
             parked[slot] = Parked(bytes: bytes, gated: gated)
         }
     }
@@ -135,6 +145,7 @@ final class Connection {
 
     private func unpark() {
         while let next = parked.removeValue(forKey: headSlot) {
+            parkedCount -= next.bytes.count
             output.append(gated: next.gated) { $0.append(contentsOf: next.bytes) }
             headSlot += 1
         }
@@ -196,7 +207,7 @@ final class Connection {
     /// What to wait for, given whether it is to be read.
     func wanted(reading: Bool) -> EventLoop.Interest? {
         var wanted: EventLoop.Interest = []
-        if reading, state == .open { wanted.insert(.readable) }
+        if reading, state == .open, !isHeldBack { wanted.insert(.readable) }
         if output.hasReleased { wanted.insert(.writable) }
         guard wanted != interest else { return nil }
         interest = wanted

@@ -194,22 +194,26 @@ final class HostProcess {
             case .end: return .end
             case .frame(let bytes, let descriptor):
                 let memory = descriptor.map { OpenFile(Descriptor(owning: $0)) }
-                framesThisSecond += 1
-                guard framesThisSecond <= FixedLimits.framesPerSecond else {
-                    return .violation("it floods its channel")
-                }
                 guard let report = HostReport(bytes) else {
                     return .violation("it says what is no report")
                 }
-                if case .large(let byteCount) = report {
-                    guard let memory, large.count < 8 else {
-                        return .violation("a large outcome without memory, or too many")
-                    }
-                    large.append((memory, Int(byteCount)))
+                guard case .large(let byteCount) = report else { return counted(report) }
+                // A host sends no more before these are taken.
+                guard let memory, large.count < 4 else {
+                    return .violation("a large outcome without memory, or too many")
                 }
+                large.append((memory, Int(byteCount)))
                 return .report(report)
             }
         } catch { return .violation("its channel broke: \(error)") }
+    }
+
+    private func counted(_ report: HostReport) -> Heard {
+        framesThisSecond += 1
+        guard framesThisSecond <= FixedLimits.framesPerSecond else {
+            return .violation("it floods its channel")
+        }
+        return .report(report)
     }
 
     enum Large {

@@ -53,6 +53,7 @@ struct OutputQueue: ~Copyable {
     /// Positions count from the connection's beginning.
     var end: Int { start + bytes.count }
     var unsentCount: Int { end - sent }
+    var sentCount: Int { sent }
     var hasReleased: Bool { released > sent }
     /// Whether something waits for a commit that has not begun.
     var isGathering: Bool { end > committing }

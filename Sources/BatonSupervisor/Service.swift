@@ -60,6 +60,7 @@ final class Service {
 
     enum SwitchRecord { case none, written, syncing }
 
+    private weak var overfull: Connection?
     /// The clients that got replies while outcomes were taken.
     private var repliedTo: [Connection] = []
 
@@ -169,8 +170,9 @@ final class Service {
 
     /// Takes what the host in charge has published: replies to their connections, the cursor and
     /// the state to the mailbox.
-    func takeOutcomes() {
-        guard let host = current, host.machine.isInCharge else { return }
+    /// - Parameter all: also while a client holds up the others; for a host that ends or stops.
+    func takeOutcomes(all: Bool = false) {
+        guard let host = current, host.machine.isInCharge, all || !isHeldUpByClient else { return }
         var cursor = mailbox.standing.settled
         var state: [UInt8]?
         repliedTo.removeAll(keepingCapacity: true)
@@ -188,6 +190,9 @@ final class Service {
             }
         }
         host.outcomesTaken()
+        precondition(
+            waiting.count == mailbox.appended.distance(from: cursor),
+            "\(name): \(waiting.count) wait for the outcomes after \(cursor)")
         guard cursor > mailbox.standing.settled || state != nil else { return }
         do throws(StoreError) {
             try mailbox.settle(upTo: cursor, state: state)
@@ -212,7 +217,18 @@ final class Service {
         violation(host, reason)
     }
 
+    /// A client has asked for more than its queue may hold, before anybody could know. The others
+    /// wait for it, as long as it reads fast.
+    var isHeldUpByClient: Bool {
+        guard let connection = overfull, connection.state != .closed else { return false }
+        return connection.bufferedCount > FixedLimits.hardRepliesBytes
+    }
+
     private func note(replyTo connection: Connection) {
+        if connection.bufferedCount > FixedLimits.hardRepliesBytes {
+            overfull = connection
+            supervisor.expectFastReading(of: connection)
+        }
         if repliedTo.last !== connection { repliedTo.append(connection) }
         if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
     }
@@ -241,7 +257,6 @@ final class Service {
             guard sequence == cursor.value &+ 1, sequence <= mailbox.appended.value else {
                 return "an outcome for message \(sequence) where \(cursor.next) is due"
             }
-            cursor = cursor.next
             switch kind {
             case .reply: unsafe deliver(payload)
             case .failure: unsafe deliverFailure(payload)
@@ -261,6 +276,8 @@ final class Service {
                 }
             case .skip, .state, .largeState: break
             }
+            // Only now, when its sender has been served.
+            cursor = cursor.next
             return nil
         case .state, .largeState:
             guard sequence == cursor.value else {

@@ -73,7 +73,7 @@ extension Service {
         case .refused(let reason): said = .refused(reason: reason)
         case .suspended(let generation):
             // Everything published before these words is in the ring.
-            if host === current { takeOutcomes() }
+            if host === current { takeOutcomes(all: true) }
             said = .suspended(generation: generation)
         case .log(let level, let text):
             note(level, text, host)
@@ -214,7 +214,7 @@ extension Service {
 
     private func currentHasEnded(_ host: HostProcess, _ reason: String) {
         // What it published before it died counts.
-        takeOutcomes()
+        takeOutcomes(all: true)
         current = nil
         let inHand = host.ring.load(.inHand)
         let wasHandling = host.machine.state != .ending || host.endReason != nil
@@ -239,8 +239,6 @@ extension Service {
             let attempts = try mailbox.recordAttempt(at: sequence)
             guard attempts >= limits.attempts else { return supervisor.touch(self) }
             try mailbox.bury(sequence)
-            // The message was at fault, not the version.
-            restartPolicy.forgive()
             supervisor.touch(self)
             log.critical(
                 "message \(sequence) killed its host \(attempts) times: set aside",

@@ -155,7 +155,7 @@ import Logging
             return isIdle
         }
         for service in busy {
-            guard let host = service.current else { continue }
+            guard let host = service.current, !service.isHeldUpByClient else { continue }
             host.ring.raise(.supervisorSleeps)
             if host.reader.isBehind(host.ring) { return .milliseconds(0) }
         }

@@ -11,11 +11,14 @@ struct WaitingQueue {
 
     private var runs: [Run] = []
     private var head = 0
+    /// Outcomes that are waited for.
+    private(set) var count: UInt64 = 0
 
     var isEmpty: Bool { head == runs.count }
 
     mutating func append(_ connection: Connection?, slot: UInt64, count: UInt64 = 1) {
         guard count > 0 else { return }
+        self.count += count
         if head < runs.count {
             let last = runs.count - 1
             let continues =
@@ -32,6 +35,7 @@ struct WaitingQueue {
     /// `count` outcomes that had come do not count after all: nobody waits for them any more.
     mutating func putBack(_ count: UInt64) {
         guard count > 0 else { return }
+        self.count += count
         runs.insert(Run(connection: nil, slot: 0, count: count), at: head)
     }
 
@@ -41,6 +45,7 @@ struct WaitingQueue {
     /// `count` outcomes of the first run have come.
     mutating func advance(by count: UInt64) {
         precondition(head < runs.count && runs[head].count >= count, "an outcome without a message")
+        self.count -= count
         runs[head].slot += count
         runs[head].count -= count
         guard runs[head].count == 0 else { return }

@@ -149,7 +149,7 @@ final class DamagedLog {
             }
             try #require(place.contains(expected), "\(what): \(place), \(reason)")
         }
-        let isUnchanged = try directory.contents() == damaged
+        let isUnchanged = try directory.holds(damaged)
         try #require(isUnchanged, "\(what): the files were changed")
     }
 }

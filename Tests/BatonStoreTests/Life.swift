@@ -10,6 +10,8 @@ final class Life {
     let report: Recovery.Report
     /// What was durable at the last sync.
     private(set) var acknowledged: Known
+    private var syncing: (known: Known, targets: [SyncTarget])?
+    var isSyncing: Bool { syncing != nil }
 
     /// What a mailbox knows.
     struct Known: Equatable, Sendable {
@@ -69,13 +71,27 @@ final class Life {
     /// Makes everything durable and lets go of what is not needed.
     func sync() throws(StoreError) {
         try flush()
-        let known = known
-        let targets = mailbox.takeSync()
-        guard case .synced(let error) = DiskJob.perform(.sync(targets)) else { return }
+        beginSync()
+        try endSync()
+        keepHouse()
+    }
+
+    /// Takes what is to be synced; what is written from here on is not part of it.
+    func beginSync() {
+        syncing = (known, mailbox.takeSync())
+    }
+    /// - Returns: what is durable now.
+    @discardableResult
+    func endSync() throws(StoreError) -> Known {
+        guard let begun = syncing else { return acknowledged }
+        syncing = nil
+        guard case .synced(let error) = DiskJob.perform(.sync(begun.targets)) else {
+            return acknowledged
+        }
         if let error { throw .system(error) }
         try mailbox.synced()
-        acknowledged = known
-        keepHouse()
+        acknowledged = begun.known
+        return acknowledged
     }
 
     /// - Returns: the jobs there were.

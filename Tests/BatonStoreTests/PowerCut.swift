@@ -21,7 +21,7 @@ struct PowerCut {
     }
 
     init(_ disk: TracedDisk, _ files: [String: [UInt8]]) {
-        names = disk.names
+        names = disk.namesAtFirst
         for (name, file) in names { contents[file] = Content(durable: files[name] ?? []) }
     }
 

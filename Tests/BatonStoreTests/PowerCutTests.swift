@@ -93,6 +93,59 @@ struct PowerCutTests {
         }
     }
 
+    @Test("A segment that was used before is no trouble when the power is cut as it is begun again")
+    func recycled() throws {
+        let source = try TemporaryDirectory()
+        let life = try Life(source)
+        // The log goes over two segments of the largest size; the first of them becomes the spare.
+        while try !source.names().contains("spare") || life.mailbox.readable.segment < 9 {
+            try life.append(60_000)
+            try life.settleAll(state: "state \(life.mailbox.appended)")
+            try life.sync()
+        }
+        while life.mailbox.readable.offset < FixedLimits.lastSegmentBytes - 70_000 {
+            try life.append(60_000)
+            try life.settleAll()
+            try life.flush()
+        }
+        try life.sync()
+        let segment = life.mailbox.readable.segment
+        let told = life.known
+
+        let files = try source.contents()
+        let disk = try TracedDisk(source)
+        try disk.trace { () throws(StoreError) in
+            for count in [60_000, 50_000, 100] {
+                try life.append(count)
+                try life.flush()
+            }
+            try life.settleAll()
+            try life.sync()
+        }
+        #expect(life.mailbox.readable.segment == segment + 1)
+
+        let directory = try TemporaryDirectory()
+        var generator = SeededGenerator(state: 5)
+        var cut = PowerCut(disk, files)
+        var images = 0
+        for event in disk.events {
+            cut.happens(event)
+            for reaching in PowerCut.Reaching.allCases {
+                try directory.restore(cut.image(reaching, &generator))
+                let again = try Life(directory)
+                #expect(again.known.appended >= told.appended)
+                #expect(again.known.standing.state == told.standing.state)
+                try again.append(5)
+                try again.settleAll()
+                try again.sync()
+                let isSame = try Life(directory).known == again.known
+                #expect(isSame)
+                images += 1
+            }
+        }
+        print("power cuts while a used segment is begun: \(images)")
+    }
+
     @Test("A sync that fails: nothing of it is taken for durable later", arguments: 1...4)
     func failedSync(seed: Int) throws {
         let all = try TracedLives(seed: UInt64(seed))

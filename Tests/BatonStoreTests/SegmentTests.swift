@@ -148,6 +148,23 @@ struct SegmentTests {
         #expect(try Life(directory).known == known)
     }
 
+    @Test("A sync lets go only of what the log itself says is settled")
+    func gathered() throws {
+        let directory = try TemporaryDirectory()
+        let life = try Life(directory)
+        try roll(life)
+        try life.append(4000)
+        try life.settleAll(state: "all")
+        // Neither this message nor what was settled is written yet.
+        life.beginSync()
+        try life.endSync()
+        life.keepHouse()
+        let again = try Life(directory)
+        #expect(again.mailbox.appended == SequenceNumber(life.mailbox.appended.value - 1))
+        #expect(again.mailbox.standing == Standing())
+        #expect(try directory.names().contains("0000000001.segment"))
+    }
+
     @Test("A spare that is too small is replaced by one that is not")
     func smallSpare() throws {
         let directory = try TemporaryDirectory()
@@ -170,6 +187,30 @@ struct SegmentTests {
             spares += life.keepHouse().count
         }
         #expect(spares > 0, "from here on every segment is made while clients wait")
+    }
+
+    @Test("A message that just fits the spare, or just does not, never reaches over a segment's end")
+    func exactFit() throws {
+        for size in stride(from: (512 << 10) - 4096 - 400, to: (512 << 10) - 4096, by: 4) {
+            let directory = try TemporaryDirectory()
+            let life = try Life(directory)
+            while life.mailbox.readable.offset < 140_000 {
+                try life.append(4000)
+                try life.flush()
+            }
+            #expect(life.keepHouse().count == 1)
+            try life.append(size)
+            try life.sync()
+            try roll(life)
+            try life.sync()
+            for (name, bytes) in try directory.contents() where name != "spare" {
+                let log = try directory.log()
+                let segment = try #require(log.segments.first { $0.name == name })
+                try #require(segment.byteCount == bytes.count && segment.end <= bytes.count - 48)
+            }
+            let isSame = try Life(directory).known == life.known
+            try #require(isSame, "a message of \(size) bytes")
+        }
     }
 
     @Test("A mailbox at its limit takes messages again when what it holds is settled")

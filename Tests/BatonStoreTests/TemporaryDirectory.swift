@@ -67,10 +67,32 @@ final class TemporaryDirectory {
         return all
     }
 
+    /// Whether it holds these files and no other.
+    func holds(_ contents: [String: [UInt8]]) throws(SystemError) -> Bool {
+        guard try names() == contents.keys.sorted() else { return false }
+        for (name, expected) in contents {
+            let bytes = try read(name)
+            let isSame = unsafe bytes.withUnsafeBytes { bytes in
+                unsafe expected.withUnsafeBytes { expected in
+                    guard bytes.count == expected.count else { return false }
+                    guard let left = bytes.baseAddress, let right = expected.baseAddress else {
+                        return true
+                    }
+                    return unsafe memcmp(left, right, bytes.count) == 0
+                }
+            }
+            if !isSame { return false }
+        }
+        return true
+    }
+
     /// Makes it hold these files and no other.
     func restore(_ contents: [String: [UInt8]]) throws(SystemError) {
-        for name in try names() { try remove(name) }
-        for (name, bytes) in contents { try write(bytes, to: name) }
+        for name in try names() where contents[name] == nil { try remove(name) }
+        for (name, bytes) in contents {
+            try write(bytes, to: name)
+            try truncate(name, to: bytes.count)
+        }
     }
 
     private func file(_ name: String, _ flags: Int32) throws(SystemError) -> Descriptor {

@@ -34,7 +34,10 @@ final class TracedDisk {
     private(set) var events: [Event] = []
     private(set) var syncCount = 0
     private(set) var writeCount = 0
+    /// Who has which name now.
     private(set) var names: [String: File] = [:]
+    /// Who had which name when the trace began.
+    let namesAtFirst: [String: File]
     var failure: Failure?
 
     private let path: String
@@ -43,7 +46,10 @@ final class TracedDisk {
     /// Files that are there already are taken for durable as they are.
     init(_ directory: TemporaryDirectory) throws(SystemError) {
         path = directory.path
-        for name in try directory.names() { names[name] = make() }
+        let existing = try directory.names()
+        files = existing.count
+        namesAtFirst = Dictionary(uniqueKeysWithValues: zip(existing, 0...))
+        names = namesAtFirst
     }
 
     /// Runs `body` on this thread with everything it does to the directory traced.

@@ -14,6 +14,8 @@ final class TracedLives {
     private(set) var acknowledged: [(index: Int, events: Int)] = [(0, 0)]
 
     private var life: Life?
+    /// In `written`, what the sync under way makes durable.
+    private var syncing = 0
     private var generator: SeededGenerator
 
     init(seed: UInt64) throws {
@@ -80,10 +82,19 @@ final class TracedLives {
     }
 
     private func sync() throws(StoreError) {
-        guard let life else { return }
+        try beginSync()
+        try endSync()
+    }
+    private func beginSync() throws(StoreError) {
+        guard let life, !life.isSyncing else { return }
         try flush()
-        try life.sync()
-        acknowledge()
+        life.beginSync()
+        syncing = written.count - 1
+    }
+    private func endSync() throws(StoreError) {
+        guard let life, life.isSyncing else { return }
+        try life.endSync()
+        acknowledged.append((syncing, disk.events.count))
     }
 
     private func flush() throws(StoreError) {
@@ -106,8 +117,12 @@ final class TracedLives {
         case 5, 6: try life.append(Int.random(in: 20_000...90_000, using: &generator))
         case 7: try life.settleAll(state: "all \(appended)")
         case 8: try life.switchTo("version \(appended)")
-        case 9, 10: try flush()
-        case 11, 12: try sync()
+        case 9: try flush()
+        case 10: try beginSync()
+        case 11: try endSync()
+        case 12:
+            try sync()
+            if Bool.random(using: &generator) { life.keepHouse() }
         case let step where settled < appended:
             let next = settled + 1
             let sequence = UInt64.random(in: next...appended, using: &generator)

@@ -1,6 +1,7 @@
 // At a limit the sender is slowed or told; nothing accepted is dropped, and others do not notice.
 
 import BatonClient
+import BatonLinux
 import Foundation
 import Testing
 
@@ -65,6 +66,83 @@ extension Processes {
             #expect(try ProcessTable.residentKibibytes(daemon.pid) < 200 << 10)
             #expect(try lazy.lines(400).allSatisfy { $0.utf8.count == 100_000 })
             #expect(try lazy.ask("count") == "401")
+        }
+
+        @Test("Thousands of large replies in a row are no flood; the next client has its own reply")
+        func manyLargeReplies() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let client = try PipelinedClient(
+                LengthTalk(bytes: 70_000), path: daemon.runtime.serviceSocket("faulty"), window: 200,
+                goal: 5000)
+            try Crowd([client]).work()
+            #expect(client.received == 5000)
+            #expect(try daemon.call("faulty", "mine") == "mine")
+            #expect(try daemon.status("faulty").restarts == 0)
+        }
+
+        @Test("A client that reads has every reply, however much it asked for ahead")
+        func muchAhead() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let client = try PipelinedClient(
+                LengthTalk(bytes: 100_000), path: daemon.runtime.serviceSocket("faulty"),
+                window: 2000, goal: 2000)
+            try Crowd([client]).work()
+            #expect(client.received == 2000)
+            #expect(try daemon.call("faulty", "mine") == "mine")
+        }
+
+        @Test("Without descriptors clients are turned away, an upgrade refused; with them all is well")
+        func descriptors() throws {
+            let daemon = try TestDaemon(plugins: "ping")
+            let client = try daemon.lines("ping")
+            #expect(try client.ask("ping") == "pong")
+            let used = try ProcessTable.descriptorCount(daemon.pid)
+            func allow(_ count: Int) throws {
+                let set = try Tool.run("prlimit", "--pid", "\(daemon.pid)", "--nofile=\(count):")
+                #expect(set.exit == .code(0), "\(set.error)")
+            }
+            let soon = Deadline(after: .patience)
+            var control = try RESPConnection(
+                path: daemon.runtime.controlSocket, deadline: soon)
+            #expect(try control.call("PING", deadline: soon) == .simpleString("PONG"))
+            try allow(used + 1)
+            let surplus = try daemon.lines("ping")
+            #expect(try surplus.line() == nil)
+            let image = Products.image("ping-2")
+            guard
+                case .bulk(let json) = try control.call(
+                    "UPGRADE", "ping", "IMAGE", image, deadline: soon)
+            else {
+                Issue.record("UPGRADE is not answered by a verdict")
+                return
+            }
+            let verdict = try Report<ServiceVerdict>(json: json).decoded()
+            #expect(verdict.verdict == .refused)
+            #expect(
+                verdict.reason?.contains("Too many open files") == true, "\(verdict.reason ?? "")")
+            #expect(try client.ask("ping") == "pong")
+
+            try allow(1000)
+            #expect(try daemon.upgrade("ping", to: image).verdict == .upgraded)
+            #expect(try daemon.lines("ping").ask("ping") == "pong")
+        }
+
+        @Test("A service too busy to be suspended in time goes on, and the operator is told why")
+        func suspendBusy() throws {
+            let daemon = try TestDaemon(
+                plugins: "faulty", configuration: "limits: {suspend_timeout: 200ms}")
+            let client = try daemon.lines("faulty")
+            try daemon.occupy("faulty", client, with: "sleep 1000")
+            try client.send("last\n")
+            #expect {
+                try daemon.client.change(.suspend, "faulty")
+            } throws: { error in
+                guard case .refused("BUSY", let text) = error as? ClientError else { return false }
+                return text.contains("message 1")
+            }
+            #expect(try client.lines(2) == ["slept", "last"])
+            try daemon.client.change(.suspend, "faulty")
+            #expect(try daemon.status("faulty").state == .suspended)
         }
 
         @Test("A full mailbox is BUSY on baton.sock, slows a line client, and drains in order")

@@ -21,16 +21,8 @@ extension Processes {
             let client = try daemon.lines("faulty")
             #expect(try client.ask("first") == "first")
             let host = try host(of: "faulty", daemon)
-            var idle = try SystemCall(of: host)
-            try wait(for: "the host's rest") {
-                idle = try SystemCall(of: host)
-                return idle.waits
-            }
-            try client.send("sleep 400\nlast\n")
-            try wait(for: "the message in hand") {
-                let now = try SystemCall(of: host)
-                return now.waits && !now.isSameCall(as: idle)
-            }
+            try daemon.occupy("faulty", client, with: "sleep 400")
+            try client.send("last\n")
             _ = kill(host, SIGKILL)
             #expect(try client.lines(2) == ["slept", "last"])
             #expect(try client.ask("count") == "3")
@@ -73,20 +65,40 @@ extension Processes {
 
         @Test("A host that dies too often stops its service; the mailbox accepts, resume goes on")
         func crashLoop() throws {
-            let daemon = try TestDaemon(plugins: "faulty")
+            let daemon = try TestDaemon(plugins: "faulty", "ping")
             let client = try daemon.lines("faulty")
-            // Three deaths each: one more than the five restarts allowed.
-            try client.send("crash\ncrash\nafter\n")
-            #expect(try client.line()?.hasPrefix("-POISON ") == true)
-            try wait(for: "the stop") { try daemon.status("faulty").state == .stopped }
-            let reason = try #require(try daemon.status("faulty").reason)
-            #expect(reason.contains("died 6 times"), "\(reason)")
-            #expect(try daemon.client.send("faulty", Array("kept".utf8)) == 4)
+            #expect(try client.ask("before") == "before")
+            try wait(for: "the stop") {
+                let status = try daemon.status("faulty")
+                if let pid = status.pid { _ = kill(pid_t(pid), SIGKILL) }
+                return status.state == .stopped
+            }
+            let stopped = try daemon.status("faulty")
+            #expect(stopped.reason?.contains("died 6 times") == true, "\(stopped.reason ?? "")")
+            #expect(stopped.restarts == 5)
+            #expect(try daemon.client.send("faulty", Array("kept".utf8)) == 2)
+            #expect(try daemon.call("ping", "ping") == "pong")
             try daemon.client.change(.resume, "faulty")
-            #expect(try client.line()?.hasPrefix("-POISON ") == true)
-            #expect(try client.line() == "after")
             #expect(try client.ask("count") == "2")
-            #expect(try daemon.status("faulty").state == .running)
+            let resumed = try daemon.status("faulty")
+            #expect(resumed.state == .running && resumed.reason == nil)
+        }
+
+        @Test("A service that is stopped is started by an upgrade, and handles what waited")
+        func upgradeOfStopped() throws {
+            let daemon = try TestDaemon(["stamp": Products.image("stamp")])
+            #expect(try daemon.call("stamp", "before") == "0001 before")
+            try wait(for: "the stop") {
+                let status = try daemon.status("stamp")
+                if let pid = status.pid { _ = kill(pid_t(pid), SIGKILL) }
+                return status.state == .stopped
+            }
+            let client = try daemon.lines("stamp")
+            try client.send("waiting\n")
+            #expect(try daemon.reload(Stamp.image(2), as: "stamp").verdict != .refused)
+            #expect(try client.line() == "0002 waiting")
+            #expect(try client.ask("count") == "0002 count=2")
+            #expect(try daemon.status("stamp").state == .running)
         }
 
         @Test("Four kill -9 of the host under load: every message its one reply, the sum right")

@@ -114,7 +114,8 @@ extension Processes {
                 plugins: "faulty", configuration: "limits: {suspend_timeout: 300ms}\n")
             let client = try daemon.lines("faulty")
             #expect(try client.ask("first") == "first")
-            try client.send("sleep 1500\nlast\n")
+            try daemon.occupy("faulty", client, with: "sleep 1500")
+            try client.send("last\n")
             let other = try daemon.directory.write(
                 Products.bytes("faulty") + Data("other".utf8), "other.so")
             let refused = try daemon.upgrade("faulty", to: other)
@@ -127,7 +128,8 @@ extension Processes {
             #expect(try daemon.status("faulty").restarts == 0)
 
             // The message in hand is given to the new version.
-            try client.send("sleep 1500\nlast\n")
+            try daemon.occupy("faulty", client, with: "sleep 1500")
+            try client.send("last\n")
             let forced = try daemon.baton("upgrade", "faulty", "--image", other, "--force")
             #expect(forced.exit == .code(0), "\(forced.error)")
             #expect(try client.lines(2) == ["slept", "last"])

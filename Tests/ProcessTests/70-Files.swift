@@ -94,6 +94,18 @@ extension Processes {
             #expect(daemon.logText.contains("Not-A-Name.so"))
         }
 
+        @Test("A plugin directory that cannot be read makes the reload fail, and nothing else")
+        func directoryGone() throws {
+            let away = "\(daemon.plugins).away"
+            #expect(unsafe rename(daemon.plugins, away) == 0)
+            let reload = try daemon.baton("reload")
+            #expect(reload.exit == .code(1), "\(reload.output)\(reload.error)")
+            #expect(reload.error.contains(daemon.plugins), "\(reload.error)")
+            #expect(try daemon.call("stamp", "still") == "0001 still")
+            #expect(unsafe rename(away, daemon.plugins) == 0)
+            #expect(try daemon.baton("reload").exit == .code(0))
+        }
+
         @Test("The state directory keeps the images in use and a few more, however many there were")
         func imageStore() throws {
             for version in 2...20 {

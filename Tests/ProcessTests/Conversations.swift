@@ -1,6 +1,6 @@
 // What the tests' clients talk about with the plugins, and how they know a right reply.
 
-/// With stamp: `17` is answered `0003 17`, and versions never go back.
+/// With stamp: `17` is answered `0003 17`, and versions never go back, unless they may.
 struct StampTalk: Conversation {
     /// Where a version's first reply was.
     struct Boundary: Equatable {
@@ -8,6 +8,9 @@ struct StampTalk: Conversation {
         var first: Int
     }
     private(set) var boundaries: [Boundary] = []
+    private let versionsMayGoBack: Bool
+
+    init(versionsMayGoBack: Bool = false) { self.versionsMayGoBack = versionsMayGoBack }
 
     mutating func say(_ index: Int, to bytes: inout [UInt8]) {
         append(index, to: &bytes)
@@ -23,7 +26,7 @@ struct StampTalk: Conversation {
         }
         if let last = boundaries.last {
             guard version != last.version else { return }
-            guard version > last.version else {
+            guard version > last.version || versionsMayGoBack else {
                 throw Failure("message \(index) was answered by \(version) after \(last.version)")
             }
         }
@@ -85,6 +88,22 @@ struct ReceiptTalk: Conversation {
             throw Failure("SEND was answered '\(String(decoding: reply, as: UTF8.self))'")
         }
         last = sequence
+    }
+}
+
+/// With faulty: replies of so many bytes.
+struct LengthTalk: Conversation {
+    let bytes: Int
+
+    mutating func say(_ index: Int, to output: inout [UInt8]) {
+        output.append(contentsOf: "reply \(bytes)\n".utf8)
+    }
+
+    mutating func hear(_ reply: ArraySlice<UInt8>, _ index: Int) throws {
+        guard reply.count == bytes else {
+            let beginning = String(decoding: reply.prefix(80), as: UTF8.self)
+            throw Failure("\(reply.count) bytes instead of \(bytes): '\(beginning)'")
+        }
     }
 }
 

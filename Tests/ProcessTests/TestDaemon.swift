@@ -173,6 +173,24 @@ final class TestDaemon {
         try LineClient(path: runtime.serviceSocket(service))
     }
 
+    /// Sends `message`, one that sleeps, to a service at rest, and waits until its host has it in
+    /// hand.
+    func occupy(_ service: String, _ client: LineClient, with message: String) throws {
+        guard let host = try status(service).pid.map(pid_t.init) else {
+            throw Failure("\(service) has no host")
+        }
+        var rest = try SystemCall(of: host)
+        try wait(for: "the host's rest") {
+            rest = try SystemCall(of: host)
+            return rest.waits
+        }
+        try client.send(message + "\n")
+        try wait(for: "the message in hand") {
+            let now = try SystemCall(of: host)
+            return now.waits && !now.isSameCall(as: rest)
+        }
+    }
+
     func baton(_ arguments: String...) throws -> Tool.Output {
         try Tool.run(
             Products.program("baton"), arguments, environment: ["BATON_RUNTIME": runtime.path])

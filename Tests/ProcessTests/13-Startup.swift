@@ -1,0 +1,149 @@
+// How batond begins and ends: what it checks before it opens a socket, and what it says.
+
+import BatonClient
+import BatonLinux
+import Foundation
+import Glibc
+import Testing
+
+extension Processes {
+    @Suite("13 Startup") struct Startup {
+        let directory: ScratchDirectory
+
+        init() throws {
+            directory = try ScratchDirectory()
+            for name in ["plugins", "state", "run"] { _ = try directory.makeDirectory(name) }
+        }
+
+        /// Runs a batond that is meant to refuse.
+        private func run(
+            state: String = "state", runtime: String = "run", _ more: String...
+        ) throws -> Tool.Output {
+            let path = directory.path
+            let arguments = [
+                "--plugins", "\(path)/plugins", "--state", "\(path)/\(state)",
+                "--runtime", "\(path)/\(runtime)",
+            ]
+            return try Tool.run(Products.program("batond"), arguments + more, within: .patience)
+        }
+
+        @Test("A directory that is a link, or that others may write, is refused")
+        func directories() throws {
+            #expect(unsafe symlink("\(directory.path)/state", "\(directory.path)/link") == 0)
+            let open = try directory.makeDirectory("open")
+            #expect(unsafe chmod(open, 0o777) == 0)
+            for refused in [
+                try run(state: "link"), try run(runtime: "link"), try run(state: "open"),
+                try run(runtime: "open"),
+            ] {
+                #expect(refused.exit == .code(69), "\(refused.error)")
+                #expect(
+                    refused.error.contains("symbolic link") || refused.error.contains("chmod o-w"),
+                    "\(refused.error)")
+            }
+        }
+
+        @Test("A runtime directory too long for a socket's address is refused, with the bound")
+        func longPath() throws {
+            let refused = try run(runtime: String(repeating: "long/", count: 20))
+            #expect(refused.exit == .code(69), "\(refused.error)")
+            #expect(refused.error.contains("107"), "\(refused.error)")
+        }
+
+        @Test("A state directory of a later format is refused, and nothing in it is changed")
+        func laterFormat() throws {
+            try directory.write(Data("baton-state 9\n".utf8), "state/format")
+            let before = try FileManager.default.subpathsOfDirectory(
+                atPath: "\(directory.path)/state")
+            let refused = try run()
+            #expect(refused.exit == .code(69), "\(refused.error)")
+            #expect(refused.error.contains("baton-state 9"), "\(refused.error)")
+            let after = try FileManager.default.subpathsOfDirectory(
+                atPath: "\(directory.path)/state")
+            // The lock alone is taken first.
+            #expect(Set(after).subtracting(before).isSubset(of: ["lock"]))
+            let format = try String(
+                contentsOfFile: "\(directory.path)/state/format", encoding: .utf8)
+            #expect(format == "baton-state 9\n")
+        }
+
+        @Test("The command line is checked: 64 for usage, and --check only looks")
+        func commandLine() throws {
+            #expect(try run("--frobnicate").exit == .code(64))
+            #expect(try run("--log-level", "loud").exit == .code(64))
+            #expect(try run("--config", "\(directory.path)/none.yaml").exit == .code(78))
+            let check = try run("--check")
+            #expect(check.exit == .code(0), "\(check.error)")
+            let left = try FileManager.default.contentsOfDirectory(
+                atPath: "\(directory.path)/state")
+            #expect(left.isEmpty)
+            let version = try Tool.run(Products.program("batond"), "--version")
+            #expect(version.exit == .code(0) && !version.output.isEmpty)
+        }
+
+        @Test("SIGINT ends it in order, like SIGTERM")
+        func interrupt() throws {
+            let daemon = try TestDaemon(plugins: "counter")
+            #expect(try daemon.call("counter", "5") == "5")
+            daemon.signal(SIGINT)
+            #expect(try daemon.stop() == .code(0))
+            try daemon.start()
+            #expect(try daemon.call("counter", "?") == "sum=5")
+        }
+
+        @Test("SIGTERM while a message hangs ends it in bounded time, and the message is kept")
+        func stopWhileBusy() throws {
+            let daemon = try TestDaemon(
+                plugins: "faulty", configuration: "limits: {shutdown_timeout: 500ms}")
+            #expect(try daemon.call("faulty", "first") == "first")
+            #expect(try daemon.client.send("faulty", Array("sleep 2000".utf8)) == 2)
+            try daemon.stop()
+            try daemon.start()
+            #expect(try daemon.call("faulty", "count") == "2")
+        }
+
+        @Test("A restart keeps sequence numbers, releases and upgrades counted")
+        func restart() throws {
+            let daemon = try TestDaemon(["stamp": Products.image("stamp")])
+            #expect(try daemon.client.send("stamp", Array("a".utf8)) == 1)
+            #expect(try daemon.reload(Stamp.image(2), as: "stamp").verdict == .upgraded)
+            for round in 1...3 {
+                if round == 2 { try daemon.killHard() } else { try daemon.stop() }
+                try daemon.start()
+                #expect(try daemon.client.send("stamp", Array("b".utf8)) == 2 * round)
+                #expect(try daemon.call("stamp", "count") == "0002 count=\(2 * round)")
+                let status = try daemon.status("stamp")
+                #expect(status.upgrades == 1)
+                #expect(status.version == Stamp.label(2))
+                #expect(!status.diskVersionDiffers)
+            }
+        }
+
+        @Test("A mailbox without its plugin keeps its messages until the plugin is back")
+        func pluginGone() throws {
+            let daemon = try TestDaemon(plugins: "counter")
+            #expect(try daemon.call("counter", "5") == "5")
+            try daemon.client.change(.suspend, "counter")
+            #expect(try daemon.client.send("counter", Array("6".utf8)) == 2)
+            try daemon.stop()
+            // The image store has the release all the same.
+            try FileManager.default.removeItem(atPath: "\(daemon.plugins)/counter.so")
+            try daemon.start()
+            #expect(try daemon.call("counter", "?") == "sum=11")
+            // Without either it stops, is reported, and accepts.
+            try daemon.stop()
+            for image in try FileManager.default.contentsOfDirectory(
+                atPath: "\(daemon.state)/images")
+            {
+                try FileManager.default.removeItem(atPath: "\(daemon.state)/images/\(image)")
+            }
+            try daemon.start()
+            #expect(try daemon.status("counter").state == .stopped)
+            #expect(try daemon.client.send("counter", Array("7".utf8)) == 4)
+            #expect(
+                try daemon.reload(Products.bytes("counter-2"), as: "counter").verdict
+                    != .refused)
+            #expect(try daemon.call("counter", "?") == "sum=18 count=1")
+        }
+    }
+}
