@@ -39,6 +39,11 @@ package struct Limits: Equatable, Sendable {
 package enum FixedLimits {
     package static let firstSegmentBytes = 256 << 10
     package static let lastSegmentBytes = 16 << 20
+    /// Descriptors that clients do not get: batond's own, and those of a service with three hosts.
+    package static let descriptorsKept = 64
+    package static let descriptorsPerService = 24
+    /// Connections to control.sock beyond the limit of all.
+    package static let controlConnections = 16
     /// Bytes read from one client in one turn of the loop, so that one cannot starve the others.
     package static let readBytes = 256 << 10
     /// With more replies than this waiting for one client its service waits for it, as long as it

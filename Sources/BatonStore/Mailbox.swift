@@ -108,13 +108,16 @@ import Glibc
         let size = Record.size(payload: message.count)
         // The settling of what is there must not fail for a message that comes: until there is a
         // spare, some of the segment is kept for it.
-        let kept = hasSpare ? 0 : min(activeByteCount / 8, 1 << 20)
+        let kept = hasSpare ? 0 : max(min(activeByteCount / 8, 1 << 20), 4 * settleByteCount)
         try reserve(size, keeping: kept, isMessage: true)
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
         appended = number
         return number
     }
+
+    /// What a settle record of a state like the present one takes.
+    private var settleByteCount: Int { Record.size(payload: standing.state?.bytes.count ?? 0) }
 
     /// Everything up to `sequence` is handled; `state` is what it has become, if it changed.
     package mutating func settle(upTo sequence: SequenceNumber, state: [UInt8]?)
@@ -304,7 +307,7 @@ import Glibc
                 if hasSpare { spare = .none }
             }
         } catch {
-            guard error.code == ENOSPC || error.code == EDQUOT || error.code == EFBIG else {
+            guard [ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE].contains(error.code) else {
                 throw .system(error)
             }
             throw .noRoom("another segment of \(service)'s mailbox (\(error))")

@@ -44,7 +44,6 @@ extension Recovery {
             for ordinal in torn.segments.reversed() {
                 try SegmentFile.remove(Segment.fileName(ordinal), in: directory)
             }
-            try directory.sync(data: false)
             let file = try Self.openForWriting(last.ordinal, in: directory)
             try file.write([UInt8](repeating: 0, count: torn.range.count), at: torn.range.lowerBound)
             try file.sync(data: true)

@@ -49,8 +49,7 @@ extension Supervisor {
         let wire: Connection.Wire
         switch listener.kind {
         case .quarantined(let reason):
-            say("-UNAVAILABLE \(reason)\n", to: socket.number)
-            return
+            return say("-UNAVAILABLE \(reason)\n", to: socket.number)
         case .service(let service): wire = .lines(service)
         case .baton: wire = .resp(mayChange: false)
         case .control:
@@ -59,15 +58,17 @@ extension Supervisor {
             else {
                 logger.warning(
                     "control refused to user \(peer.uid)", metadata: ["event": "audit"])
-                say("-DENIED only batond's user, its group and root may use this socket\r\n",
+                return say(
+                    "-DENIED only batond's user, its group and root may use this socket\r\n",
                     to: socket.number)
-                return
             }
             wire = .resp(mayChange: true)
         }
-        guard connections.count < configuration.limits.connections else {
-            say("-BUSY \(connections.count) clients are connected: try again later\n",
-                to: socket.number)
+        guard connections.count < connectionLimit(for: wire) else {
+            let text = "-BUSY \(connections.count) clients are connected: try again later"
+            if case .lines = wire { say(text + "\n", to: socket.number) } else {
+                say(text + "\r\n", to: socket.number)
+            }
             return
         }
         let token = reserveToken()
@@ -76,6 +77,14 @@ extension Supervisor {
         try watch(connection.number, .connection(connection), token: token)
         connections[ObjectIdentifier(connection)] = connection
         if case .service(let service) = listener.kind { service.connectionCount += 1 }
+    }
+
+    /// Clients take neither the operator's place nor the descriptors that services need.
+    private func connectionLimit(for wire: Connection.Wire) -> Int {
+        let ofServices = FixedLimits.descriptorsKept + FixedLimits.descriptorsPerService * services.count
+        let limit = min(configuration.limits.connections, descriptorLimit - ofServices)
+        if case .resp(mayChange: true) = wire { return limit + FixedLimits.controlConnections }
+        return limit
     }
 
     private func say(_ text: String, to socket: Int32) {

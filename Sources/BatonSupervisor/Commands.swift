@@ -156,7 +156,9 @@ extension Supervisor {
         _ error: StoreError, _ service: Service, _ connection: Connection, _ slot: UInt64
     ) {
         switch error {
-        case .full: connection.replyError(slot, "BUSY", "\(error)")
+        case .full:
+            service.makeRoom()
+            connection.replyError(slot, "BUSY", "\(error)")
         case .noRoom: connection.replyError(slot, "READONLY", "\(error)")
         case .tooLarge: connection.replyError(slot, "TOOBIG", "\(error)")
         case .system, .corrupt, .newerFormat: fail("\(service.name): \(error)")

@@ -60,6 +60,8 @@ final class Service {
 
     enum SwitchRecord { case none, written, syncing }
 
+    /// The disk is full: outcomes could not be kept, and the host was ended for it.
+    var waitsForRoom = false
     private weak var overfull: Connection?
     /// The clients that got replies while outcomes were taken.
     private var repliedTo: [Connection] = []
@@ -154,10 +156,16 @@ final class Service {
         return sequence
     }
 
+    /// A full mailbox: what is settled goes with the next sync, though no reply may wait for one.
+    func makeRoom() {
+        if mailbox.couldLetGo { supervisor.commits(self) }
+    }
+
     private func refusal(_ error: StoreError, holdingUp connection: Connection) -> Absorbed {
         switch error {
         case .full:
             heldUp.append(connection)
+            makeRoom()
             return .enough
         case .noRoom: return .readOnly("\(error)")
         case .system, .corrupt, .newerFormat, .tooLarge:
@@ -198,8 +206,11 @@ final class Service {
             try mailbox.settle(upTo: cursor, state: state)
         } catch {
             // Replies of these outcomes stand in the queues; they may not leave without the record.
-            supervisor.fail("\(name): the outcomes cannot be kept: \(error)")
-            return
+            guard case .noRoom = error else {
+                return supervisor.fail("\(name): the outcomes cannot be kept: \(error)")
+            }
+            waitsForRoom = true
+            return undo(host, "its outcomes cannot be kept: \(error)", upTo: cursor)
         }
         if state != nil { stateRevision &+= 1 }
         if isGated { supervisor.commits(self) }
@@ -214,7 +225,7 @@ final class Service {
         waiting.putBack(cursor.distance(from: mailbox.standing.settled))
         for connection in repliedTo { supervisor.close(connection) }
         repliedTo = []
-        violation(host, reason)
+        if waitsForRoom { host.kill(reason) } else { violation(host, reason) }
     }
 
     /// A client has asked for more than its queue may hold, before anybody could know. The others
@@ -409,6 +420,7 @@ final class Service {
             return
         }
         for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
+        releaseHeldUp()
         if switchRecord == .syncing {
             switchRecord = .none
             perform(upgrade.switchIsDurable())

@@ -32,7 +32,16 @@ extension Service {
                 host?.kill("it was not ready within \(self.limits.prepareTimeout)")
             }
         } catch {
-            stop(because: "its host cannot be started: \(error)")
+            log.error("its host cannot be started, and is tried again: \(error)")
+            startLater()
+        }
+    }
+
+    /// What bars it is not its own fault and may pass.
+    private func startLater() {
+        condition = .restarting
+        _ = supervisor.after(.seconds(1)) {
+            if self.condition == .restarting { self.startCurrent() }
         }
     }
 
@@ -230,7 +239,14 @@ extension Service {
             currentIsQuiet()
         case .loading, .switching: break
         case .idle, .preparing:
-            if supervisor.isStopping { currentIsQuiet() } else { restartAfterEnd(reason) }
+            if supervisor.isStopping {
+                currentIsQuiet()
+            } else if waitsForRoom {
+                waitsForRoom = false
+                startLater()
+            } else {
+                restartAfterEnd(reason)
+            }
         }
     }
 
@@ -243,7 +259,10 @@ extension Service {
             log.critical(
                 "message \(sequence) killed its host \(attempts) times: set aside",
                 metadata: ["event": "dead letter", "message": "\(sequence)"])
-        } catch { supervisor.fail("\(name): \(error)") }
+        } catch {
+            guard case .noRoom = error else { return supervisor.fail("\(name): \(error)") }
+            log.warning("the attempt at message \(sequence) is not counted: \(error)")
+        }
     }
 
     private func restartAfterEnd(_ reason: String) {

@@ -45,6 +45,8 @@ import Logging
     var quarantined: [ServiceName: String] = [:]
     var listeners: [Listener] = []
     var connections: [ObjectIdentifier: Connection] = [:]
+    /// How many descriptors this process may have.
+    let descriptorLimit = Supervisor.raiseDescriptorLimit()
     /// Kept so that a connection can be taken and closed when descriptors run out.
     var reserve: Descriptor?
 
@@ -90,6 +92,15 @@ import Logging
             _ = try watch(housekeeper.descriptor, .housekeeping)
         } catch { throw StartRefusal("\(error)") }
         keptImages = Set((try? DirectoryListing.names(state.imagesPath)) ?? [])
+    }
+
+    /// The usual soft limit of 1024 is for programs that use select; batond takes what it may have.
+    private static func raiseDescriptorLimit() -> Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        limit.rlim_cur = limit.rlim_max
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return Int(clamping: limit.rlim_cur)
     }
 
     private static func takeSignals() throws(SystemError) -> Descriptor {
