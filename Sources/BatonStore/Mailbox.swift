@@ -167,6 +167,14 @@ import Glibc
         try flush()
     }
 
+    /// Ends a life in order, after everything was synced: one more batch, which says so. Damage
+    /// before it can be told from a torn end.
+    package mutating func endLife() throws(StoreError) {
+        try reserve(Record.size(payload: 0))
+        put(.epoch, [], sequence: appended.value)
+        try flush()
+    }
+
     /// The first batch of a segment: everything known, so that no older segment is needed for it.
     private mutating func writeBase() throws(StoreError) {
         let base = standing.encoded()

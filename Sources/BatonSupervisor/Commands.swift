@@ -71,8 +71,13 @@ extension Supervisor {
         case .send: send(command, slot)
         case .status: status(command, slot)
         case .reload:
-            requestReload { verdicts in
-                self.answer(connection, slot, StatusReport.verdicts(verdicts))
+            requestReload { result in
+                switch result {
+                case .success(let verdicts):
+                    self.answer(connection, slot, StatusReport.verdicts(verdicts))
+                case .failure(let refusal):
+                    self.done(connection, slot, "REFUSED \(refusal.reason)")
+                }
             }
         case .upgrade: upgrade(command, slot)
         case .suspend:
@@ -218,7 +223,12 @@ extension Supervisor {
                 return connection.replyError(slot, "ERR", "usage: " + CommandName.upgrade.usage)
             }
         }
-        guard let path = path ?? pluginPath(of: service.name) else {
+        if path == nil {
+            do throws(ImageRefusal) { path = try pluginPath(of: service.name) } catch {
+                return connection.replyError(slot, "REFUSED", error.reason)
+            }
+        }
+        guard let path else {
             return connection.replyError(
                 slot, "REFUSED", "there is no \(service.name).so in "
                     + "\(configuration.directories.plugins): name a file with IMAGE")

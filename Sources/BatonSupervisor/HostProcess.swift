@@ -163,6 +163,9 @@ final class HostProcess {
         machine.end()
     }
 
+    /// Ends a process that has ended itself, or is about to: why is for its exit to tell.
+    func killSilently() { _ = Glibc.kill(pid, SIGKILL) }
+
     func kill(_ reason: String) {
         if endReason == nil { endReason = reason }
         machine.end()
@@ -199,7 +202,7 @@ final class HostProcess {
                 }
                 guard case .large(let byteCount) = report else { return counted(report) }
                 // A host sends no more before these are taken.
-                guard let memory, large.count < 4 else {
+                guard let memory, baton_is_memfd(memory.number) != 0, large.count < 4 else {
                     return .violation("a large outcome without memory, or too many")
                 }
                 large.append((memory, Int(byteCount)))

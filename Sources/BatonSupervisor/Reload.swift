@@ -4,6 +4,7 @@ import BatonCore
 import BatonLinux
 import BatonStore
 import BatonSystemd
+import CLinux
 import Glibc
 import Logging
 
@@ -48,7 +49,10 @@ struct IntakeQueue {
 enum ReloadState {
     case idle
     /// Waits for so many verdicts; those who asked meanwhile get a reload of their own after it.
-    case running(left: Int, verdicts: [Verdict], waiters: [([Verdict]) -> Void])
+    case running(left: Int, verdicts: [Verdict], waiters: [Waiter])
+
+    /// Is given the verdicts, or why nothing was done.
+    typealias Waiter = (Result<[Verdict], ImageRefusal>) -> Void
 
     var isIdle: Bool { if case .idle = self { true } else { false } }
 }
@@ -61,12 +65,20 @@ extension Supervisor {
     }
 
     /// The plugin directory's files that are services, by name.
-    func pluginFiles() -> [(ServiceName, String)] {
+    func pluginFiles() throws(ImageRefusal) -> [(ServiceName, String)] {
         let directory = configuration.directories.plugins
         let names: [String]
-        do throws(SystemError) { names = try DirectoryListing.names(directory) } catch {
-            logger.error("the plugin directory cannot be read: \(error)")
-            return []
+        let status: stat
+        do throws(SystemError) {
+            names = try DirectoryListing.names(directory)
+            status = try Descriptor.open(directory, flags: O_RDONLY | O_DIRECTORY).status()
+        } catch {
+            throw ImageRefusal(reason: "the plugin directory cannot be read: \(error)")
+        }
+        guard status.st_uid == 0 || status.st_uid == geteuid(), status.st_mode & S_IWOTH == 0 else {
+            throw ImageRefusal(
+                reason: "the plugin directory \(directory) is foreign, or may be written by "
+                    + "everybody: chown root \(directory); chmod o-w \(directory)")
         }
         var found: [ServiceName: String] = [:]
         for name in names where !name.hasPrefix(".") && name.hasSuffix(".so") {
@@ -84,8 +96,8 @@ extension Supervisor {
         return found.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    func pluginPath(of service: ServiceName) -> String? {
-        pluginFiles().first { $0.0 == service }?.1
+    func pluginPath(of service: ServiceName) throws(ImageRefusal) -> String? {
+        try pluginFiles().first { $0.0 == service }?.1
     }
 
     /// Reads an image and has the service upgraded to it.
@@ -115,8 +127,8 @@ extension Supervisor {
     // MARK: Reload of the whole
 
     /// Every service whose image changed; what is asked meanwhile is one more reload after this.
-    func requestReload(_ done: @escaping ([Verdict]) -> Void) {
-        guard shutdown == .running else { return done([]) }
+    func requestReload(_ done: @escaping ReloadState.Waiter) {
+        guard shutdown == .running else { return done(.success([])) }
         guard reload.isIdle, isReady else {
             reloadWaiters.append(done)
             return
@@ -124,8 +136,12 @@ extension Supervisor {
         beginReload([done])
     }
 
-    private func beginReload(_ waiters: [([Verdict]) -> Void]) {
-        let files = pluginFiles()
+    private func beginReload(_ waiters: [ReloadState.Waiter]) {
+        let files: [(ServiceName, String)]
+        do throws(ImageRefusal) { files = try pluginFiles() } catch {
+            for waiter in waiters { waiter(.failure(error)) }
+            return
+        }
         manager.reloading(monotonicMicroseconds: freshNow().nanoseconds / 1000)
         reload = .running(left: files.count, verdicts: [], waiters: waiters)
         for (name, path) in files {
@@ -161,7 +177,7 @@ extension Supervisor {
         if left == 1 { endReload(verdicts, waiters) }
     }
 
-    private func endReload(_ verdicts: [Verdict], _ waiters: [([Verdict]) -> Void]) {
+    private func endReload(_ verdicts: [Verdict], _ waiters: [ReloadState.Waiter]) {
         reload = .idle
         let ordered = verdicts.sorted { $0.service < $1.service }
         let changed = ordered.filter { $0.outcome != .current }
@@ -173,7 +189,7 @@ extension Supervisor {
                 .joined(separator: ", ")
         if changed.isEmpty { logger.info("reload: every image is current") }
         manager.ready(status: summary)
-        for waiter in waiters { waiter(ordered) }
+        for waiter in waiters { waiter(.success(ordered)) }
         guard !reloadWaiters.isEmpty else { return }
         let next = reloadWaiters
         reloadWaiters = []

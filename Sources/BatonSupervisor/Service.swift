@@ -414,6 +414,12 @@ final class Service {
         return mailbox.takeSync()
     }
 
+    func endLife() {
+        // Without room for it the mailbox is as after a crash, which loses nothing either.
+        do throws(StoreError) { try mailbox.endLife() } catch { return }
+        supervisor.commits(self)
+    }
+
     func commitEnds() {
         do throws(StoreError) { try mailbox.synced() } catch {
             supervisor.fail("\(name): \(error)")

@@ -60,8 +60,9 @@ extension Service {
             switch host.hear(now: supervisor.now) {
             case .nothing: return
             case .end:
-                // Its pidfd tells the rest.
+                // Its pidfd tells the rest, if it has not only closed the channel.
                 supervisor.stopWatchingChannel(of: host)
+                host.killSilently()
                 return
             case .violation(let reason):
                 violation(host, reason)
@@ -134,6 +135,12 @@ extension Service {
         let metadata: Logger.Metadata = [
             "version": "\(host.version ?? "unknown")", "pid": "\(host.pid)",
         ]
+        // One line of theirs is one line of ours, whatever is in it.
+        let text = String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map {
+                    $0.properties.generalCategory == .control ? " " : $0
+                }))
         switch level {
         case 0: log.debug("\(text)", metadata: metadata)
         case 1: log.info("\(text)", metadata: metadata)
@@ -230,9 +237,10 @@ extension Service {
         host.machine.end()
         log.error(
             "host ended: \(reason)", metadata: ["pid": "\(host.pid)", "message": "\(inHand)"])
-        if wasHandling, inHand > mailbox.standing.settled.value, inHand <= mailbox.appended.value {
-            countAttempt(SequenceNumber(inHand))
-        }
+        if wasHandling, inHand != 0, let message = messageInHand(inHand) { countAttempt(message) }
+        let waiters = suspendWaiters
+        suspendWaiters = []
+        for waiter in waiters { waiter(nil) }
         switch upgrade.state {
         case .suspending:
             // Nothing of it is needed any more: the state is what was settled.
@@ -248,6 +256,19 @@ extension Service {
                 restartAfterEnd(reason)
             }
         }
+    }
+
+    /// The message that `word`, which a host may have scribbled over, can mean.
+    private func messageInHand(_ word: UInt64) -> SequenceNumber? {
+        let standing = mailbox.standing
+        var next = standing.settled.next
+        while standing.dead.contains(next.value) { next = next.next }
+        guard next <= mailbox.appended else { return nil }
+        // Messages that are handled one at a time are settled one at a time.
+        let isSingle = next.value <= standing.attempts.keys.max() ?? 0
+        let isPossible =
+            word >= next.value && word <= mailbox.appended.value && !standing.dead.contains(word)
+        return isPossible && !isSingle ? SequenceNumber(word) : next
     }
 
     private func countAttempt(_ sequence: SequenceNumber) {

@@ -14,6 +14,8 @@ enum ShutdownState: Equatable {
     case suspending
     /// The last commits are made and replies sent.
     case releasing
+    /// The mailboxes are closed.
+    case closing
     case finished
 }
 
@@ -57,8 +59,11 @@ extension Supervisor {
             guard commit.round == nil, commit.wanting.isEmpty, commit.gathering.isEmpty,
                 connections.values.allSatisfy({ !$0.output.hasReleased })
             else { return }
-            finishShutdown()
+            shutdown = .closing
+            for service in services.values { service.endLife() }
+            beginCommit()
         }
+        if shutdown == .closing, commit.round == nil { finishShutdown() }
     }
 
     private func finishShutdown() {

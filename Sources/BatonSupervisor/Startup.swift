@@ -13,7 +13,11 @@ extension Supervisor {
         let runtime = configuration.directories.runtime
         try StateDirectory.make(runtime, mode: 0o755)
         try StateDirectory.make("\(runtime)/services", mode: 0o755)
-        let files = pluginFiles()
+        var files: [(ServiceName, String)] = []
+        // Services that have a release run without the directory.
+        do throws(ImageRefusal) { files = try pluginFiles() } catch {
+            logger.error("\(error.reason)", metadata: ["event": "audit"])
+        }
         var names = Set(files.map(\.0))
         // A mailbox whose plugin is gone has messages nevertheless.
         for name in (try? DirectoryListing.names("\(state.path)/mailboxes")) ?? [] {
@@ -44,9 +48,11 @@ extension Supervisor {
         var report = Recovery.Report()
         let socket = "\(configuration.directories.runtime)/services/\(name).sock"
         do throws(StoreError) {
+            try state.expectMailbox(name)
             let mailbox = try Recovery.open(
                 service: name, path: state.mailboxPath(name),
                 byteLimit: configuration.limits.mailboxBytes, report: &report)
+            try state.noteMailbox(name)
             let service = Service(name, mailbox: mailbox, supervisor: self)
             services[name] = service
             note(report, service)
@@ -75,7 +81,8 @@ extension Supervisor {
             service.log.warning("an unknown file in its mailbox is left alone: \(file)")
         }
         guard !report.isNew else { return }
-        service.log.info(
+        service.log.log(
+            level: report.bytesDropped > 0 ? .warning : .info,
             "mailbox recovered: \(report.messages) messages wait",
             metadata: [
                 "messages": "\(report.messages)", "bytes_read": "\(report.bytesRead)",
@@ -154,7 +161,7 @@ extension Supervisor {
         guard !reloadWaiters.isEmpty else { return }
         let waiters = reloadWaiters
         reloadWaiters = []
-        requestReload { verdicts in for waiter in waiters { waiter(verdicts) } }
+        requestReload { result in for waiter in waiters { waiter(result) } }
     }
 
     func statusChanged() {

@@ -45,6 +45,29 @@ struct StateDirectory {
         }
     }
 
+    /// A mailbox that was made has its segments; an empty directory is a loss, not a beginning.
+    func expectMailbox(_ service: ServiceName) throws(StoreError) {
+        let path = mailboxPath(service)
+        var status = stat()
+        if unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+            throw .corrupt(place: path, reason: "it is not a directory (a link is not followed)")
+        }
+        guard unsafe access(path + ".made", F_OK) == 0 else { return }
+        guard let names = try? DirectoryListing.names(path),
+            names.contains(where: { $0.hasSuffix(".segment") })
+        else { throw .corrupt(place: path, reason: "every segment is missing") }
+    }
+
+    /// The mailbox is durable: from here on it is expected.
+    func noteMailbox(_ service: ServiceName) throws(StoreError) {
+        let path = mailboxPath(service) + ".made"
+        guard unsafe access(path, F_OK) != 0 else { return }
+        do throws(SystemError) {
+            _ = try Descriptor.open(path, flags: O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
+            try OpenFile.directory("\(self.path)/mailboxes").sync(data: false)
+        } catch { throw .system(error) }
+    }
+
     private static func checkFormat(_ path: String) throws(StartRefusal) {
         let file: OpenFile
         do throws(SystemError) {

@@ -169,7 +169,7 @@ extension Supervisor {
     var stateText: String {
         switch shutdown {
         case .running: reload.isIdle ? "running" : "reloading"
-        case .suspending, .releasing, .finished: "stopping"
+        case .suspending, .releasing, .closing, .finished: "stopping"
         }
     }
 

@@ -65,7 +65,7 @@ import Logging
     var keptImages: Set<String> = []
     var reload = ReloadState.idle
     /// Asked for a reload while one runs, or before ready.
-    var reloadWaiters: [([Verdict]) -> Void] = []
+    var reloadWaiters: [ReloadState.Waiter] = []
     /// What the last reload did, for `STATUS=`.
     var lastSummary: String?
     var unsettledStarts: Set<ServiceName> = []
@@ -139,21 +139,22 @@ import Logging
     }
 
     private func finishTurn() {
-        while !touched.isEmpty {
-            let services = touched
-            touched = []
-            for service in services { service.finishTurn() }
-        }
-        beginCommit()
-        while !toFlush.isEmpty {
+        // What is sent makes room, and then clients that were held back have more to be written.
+        repeat {
+            while !touched.isEmpty {
+                let services = touched
+                touched = []
+                for service in services { service.finishTurn() }
+            }
+            beginCommit()
             let connections = toFlush
             toFlush = []
             for connection in connections {
                 connection.isToFlush = false
                 flush(connection)
             }
-        }
-        advanceShutdown()
+            advanceShutdown()
+        } while !touched.isEmpty || !toFlush.isEmpty
     }
 
     /// How long nothing can happen but an event.
@@ -198,7 +199,12 @@ import Logging
             signals.number, &information, MemoryLayout<signalfd_siginfo>.size) > 0
         {
             switch Int32(information.ssi_signo) {
-            case SIGHUP: requestReload { _ in }
+            case SIGHUP:
+                requestReload { result in
+                    if case .failure(let refusal) = result {
+                        self.logger.error("reload refused: \(refusal.reason)")
+                    }
+                }
             case SIGUSR2:
                 logger.warning("SIGUSR2 is kept for the re-execution in place; nothing is done yet")
             default: beginShutdown()

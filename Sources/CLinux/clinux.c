@@ -153,6 +153,7 @@ int baton_seal_memfd(int descriptor, int also_writes) {
     return fcntl(descriptor, F_ADD_SEALS, seals);
 }
 int baton_name_thread(const char *name) { return prctl(PR_SET_NAME, name); }
+int baton_is_memfd(int descriptor) { return fcntl(descriptor, F_GET_SEALS) >= 0; }
 int baton_accept(int listener) {
     int descriptor;
     do descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -5,6 +5,8 @@
 #define _GNU_SOURCE 1
 #include "CLinux.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
@@ -47,13 +49,22 @@ static int landlock(void) {
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1),                                         \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
 
-/* Allowed only with the caller's own process as first argument (abort() signals itself so). */
-#define DENY_UNLESS_SELF(call, self)                                                               \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 4),                                         \
+#define DENY_NUMBER(number)                                                                        \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1),                                           \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+
+/* Allowed only with the caller's own process as first argument (abort() signals itself so), or
+ * with the 0 that means it; for kill that is the process group, so `also` is not 0 there. */
+#define ALLOW_ONLY(call, self, also)                                                               \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 5),                                         \
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),                \
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (self), 1, 0),                                         \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (self), 2, 0),                                         \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (also), 1, 0),                                         \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),                                      \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define DENY_UNLESS_SELF(call, self) ALLOW_ONLY(call, self, self)
+#define DENY_UNLESS_OWN(call, self) ALLOW_ONLY(call, self, 0)
+#define RELOAD BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
 
 static int seccomp(void) {
     uint32_t self = (uint32_t)getpid();
@@ -119,12 +130,58 @@ static int seccomp(void) {
         DENY(utimensat),
         DENY(setxattr),
         DENY(fsetxattr),
+        DENY_NUMBER(452), /* fchmodat2 */
+        DENY_NUMBER(463), /* setxattrat and its kin */
+        DENY_NUMBER(466), /* removexattrat */
+        DENY(removexattr),
+        DENY(fremovexattr),
+        DENY(lsetxattr),
+        DENY(lremovexattr),
+#if defined(__x86_64__)
+        DENY(utime),
+        DENY(utimes),
+        DENY(futimesat),
+        DENY(fork),
+        DENY(vfork),
+#endif
+        /* Other processes' priorities and limits. */
+        DENY(setpriority),
+        DENY(ioprio_set),
+        DENY(migrate_pages),
+        DENY(move_pages),
+        DENY_UNLESS_OWN(prlimit64, self),
+        RELOAD,
+        DENY_UNLESS_OWN(sched_setscheduler, self),
+        RELOAD,
+        DENY_UNLESS_OWN(sched_setparam, self),
+        RELOAD,
+        DENY_UNLESS_OWN(sched_setattr, self),
+        RELOAD,
+        DENY_UNLESS_OWN(sched_setaffinity, self),
+        RELOAD,
+        /* Signals by way of a descriptor's owner: F_SETOWN, F_SETOWN_EX, F_SETSIG. */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 6),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETOWN, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETOWN_EX, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETSIG, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        /* Threads, but no processes: they would outlive the host. clone3 hides its flags in memory;
+         * without it the C library falls back on clone. */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         DENY_UNLESS_SELF(kill, self),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        RELOAD,
         DENY_UNLESS_SELF(tgkill, self),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        RELOAD,
         DENY_UNLESS_SELF(rt_sigqueueinfo, self),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        RELOAD,
         DENY_UNLESS_SELF(rt_tgsigqueueinfo, self),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };

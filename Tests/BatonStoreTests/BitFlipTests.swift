@@ -97,4 +97,21 @@ struct BitFlipTests {
         #expect(log.counts.corrupt > 0)
         print("one wrong bit, a segment that stands alone: \(log.counts)")
     }
+
+    @Test("The same where there never was a message, only states")
+    func statesOnly() throws {
+        let log = try DamagedLog { life in
+            try life.switchTo("1")
+            while life.mailbox.readable.segment == 1 {
+                try life.settle(0, state: String(repeating: "s", count: 3000))
+                try life.flush()
+            }
+            try life.sync()
+        }
+        let segment = try #require(log.log.segments.first)
+        #expect(segment.ordinal == 2 && segment.firstSequence == 1)
+        let base = try #require(segment.batches.first)
+        try flipEveryBit(log, segment.name, stride(from: 4096, to: base.range.upperBound, by: 13))
+        #expect(log.counts.torn == 0)
+    }
 }

@@ -69,7 +69,7 @@ struct LogImage {
         var chain: UInt32?
         for name in files.keys.filter({ $0.hasSuffix(".segment") }).sorted() {
             var segment = try Self.header(name, files[name] ?? [])
-            if let chain, segment.previousChain != chain { throw Fault("\(name): broken chain") }
+            if let chain, segment.previousChain != chain { return }
             chain = try Self.read(files[name] ?? [], into: &segment)
             segments.append(segment)
         }

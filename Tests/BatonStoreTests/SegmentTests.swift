@@ -148,6 +148,27 @@ struct SegmentTests {
         #expect(try Life(directory).known == known)
     }
 
+    @Test("A sync that began before there was a successor lets go of nothing")
+    func earlySync() throws {
+        let directory = try TemporaryDirectory()
+        let life = try Life(directory)
+        try life.append(4000)
+        try life.settleAll(state: "all")
+        try life.flush()
+        life.beginSync()
+        let ordinal = life.mailbox.readable.segment
+        while life.mailbox.readable.segment == ordinal {
+            try life.settle(1, state: String(repeating: "s", count: 3000))
+            try life.flush()
+        }
+        try life.endSync()
+        life.keepHouse()
+        #expect(try directory.names().contains("0000000001.segment"))
+        #expect(try directory.log().segments.first?.footer == nil)
+        try life.sync()
+        #expect(try !directory.names().contains("0000000001.segment"))
+    }
+
     @Test("A sync lets go only of what the log itself says is settled")
     func gathered() throws {
         let directory = try TemporaryDirectory()

@@ -66,6 +66,8 @@ int baton_memfd(const char *name);
 int baton_open_at(int directory, const char *name, int flags, unsigned mode);
 int baton_fcntl_int(int descriptor, int command, int argument);
 int baton_seal_memfd(int descriptor, int also_writes);
+/* Whether a descriptor is memory, which can be read without waiting. */
+int baton_is_memfd(int descriptor);
 /* Names the calling thread, at most 15 bytes. */
 int baton_name_thread(const char *name);
 /* accept4: non-blocking, close-on-exec. */
