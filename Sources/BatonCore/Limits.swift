@@ -48,7 +48,7 @@ package enum FixedLimits {
     package static let readBytes = 256 << 10
     /// With more replies than this waiting for one client its service waits for it, as long as it
     /// reads `fastReadingBytes` a second; else it is closed.
-    package static let hardRepliesBytes = 64 << 20
+    package static let hardRepliesBytes = 16 << 20
     package static let fastReadingBytes = 4 << 20
     /// The ring of outcomes between a host and the supervisor.
     package static let ringBytes = 256 << 10

@@ -37,7 +37,8 @@ package struct Moment: Hashable, Comparable, Sendable {
         }
         package var description: String {
             nanoseconds < 10_000_000
-                ? "\(microseconds) µs" : nanoseconds < 10_000_000_000
+                ? "\(microseconds) µs"
+                : nanoseconds < 10_000_000_000
                     ? "\(milliseconds) ms" : "\(milliseconds / 1000) s"
         }
     }

@@ -128,7 +128,8 @@ package struct UpgradeMachine: Sendable {
         switch state {
         case .preparing:
             refuse(
-                .prepare, "the candidate was not ready within \(bound): a constructor or 'start' "
+                .prepare,
+                "the candidate was not ready within \(bound): a constructor or 'start' "
                     + "hangs, or prepare_timeout is too short", resume: false)
         case .suspending:
             refuse(
@@ -136,7 +137,8 @@ package struct UpgradeMachine: Sendable {
                 resume: true)
         case .loading:
             refuse(
-                .load, "the candidate did not take the state within \(bound): its migration hangs, "
+                .load,
+                "the candidate did not take the state within \(bound): its migration hangs, "
                     + "or migrate_timeout is too short", resume: true)
         // The disk decides; the watchdog bounds it.
         case .idle, .switching: .nothing

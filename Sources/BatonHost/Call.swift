@@ -86,7 +86,8 @@ struct Call: ~Copyable {
                     }
                 },
                 fail: { call, text in
-                    unsafe Call.of(call) { (call: inout Call) in unsafe call.fail(Call.bytes(text)) }
+                    unsafe Call.of(call) { (call: inout Call) in unsafe call.fail(Call.bytes(text))
+                    }
                 },
                 state: { call, state in
                     unsafe Call.of(call) { (call: inout Call) in
@@ -118,6 +119,7 @@ struct Call: ~Copyable {
 
     @inline(__always)
     private static func bytes(_ bytes: baton_bytes) -> UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.count)
+        unsafe UnsafeRawBufferPointer(
+            start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.count)
     }
 }

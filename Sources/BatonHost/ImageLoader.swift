@@ -33,7 +33,8 @@ enum ImageLoader {
             throw ImageError(
                 reason: "the image has no symbol baton_service: export it as baton.h says")
         }
-        let function = unsafe unsafeBitCast(symbol, to: (@convention(c) (UInt32) -> UnsafePointer<baton_table>?).self)
+        let function = unsafe unsafeBitCast(
+            symbol, to: (@convention(c) (UInt32) -> UnsafePointer<baton_table>?).self)
         guard let table = unsafe function(UInt32(BATON_ABI)) else {
             throw ImageError(
                 reason: "the plugin does not work with ABI \(BATON_ABI), which this Baton has")
@@ -46,11 +47,13 @@ enum ImageLoader {
         guard unsafe value.size >= MemoryLayout<baton_table>.size else {
             throw ImageError(
                 reason: unsafe "the plugin's table has \(value.size) bytes, at least "
-                    + "\(MemoryLayout<baton_table>.size) are needed: set size to sizeof(baton_table)")
+                    + "\(MemoryLayout<baton_table>.size) are needed: set size to sizeof(baton_table)"
+            )
         }
         guard unsafe value.abi == UInt32(BATON_ABI) else {
             throw ImageError(
-                reason: unsafe "wrong ABI: the plugin has \(value.abi), this Baton \(BATON_ABI): build it "
+                reason:
+                    unsafe "wrong ABI: the plugin has \(value.abi), this Baton \(BATON_ABI): build it "
                     + "with this Baton's baton.h")
         }
         guard unsafe value.start != nil, unsafe value.handle != nil else {
@@ -70,7 +73,9 @@ enum ImageLoader {
         guard count >= 1, count <= FixedLimits.versionBytes else { return nil }
         let text = unsafe String(
             decoding: UnsafeRawBufferPointer(start: pointer, count: count), as: UTF8.self)
-        let isPrintable = text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+        let isPrintable = text.unicodeScalars.allSatisfy {
+            $0.properties.generalCategory != .control
+        }
         return isPrintable && text.utf8.count == count ? text : nil
     }
 }

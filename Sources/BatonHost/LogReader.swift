@@ -74,7 +74,8 @@ struct LogReader: ~Copyable {
     /// The next message before `published`.
     @inline(__always)
     mutating func step(published: LogPosition) -> Step {
-        while LogPosition(segment: segment, offset: UInt32(truncatingIfNeeded: offset)) < published {
+        while LogPosition(segment: segment, offset: UInt32(truncatingIfNeeded: offset)) < published
+        {
             if offset == end {
                 guard enter(segment &+ 1, at: Self.headerBytes) else {
                     return .broken("segment \(segment &+ 1) was not sent")

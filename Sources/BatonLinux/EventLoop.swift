@@ -35,8 +35,9 @@ import Glibc
 
     package func change(_ descriptor: Int32, _ interest: Interest, token: UInt64) {
         // Fails only for a descriptor that was not added, which is a fault of ours.
-        do throws(SystemError) { try control(EPOLL_CTL_MOD, descriptor, interest, token) }
-        catch { preconditionFailure("\(error)") }
+        do throws(SystemError) { try control(EPOLL_CTL_MOD, descriptor, interest, token) } catch {
+            preconditionFailure("\(error)")
+        }
     }
 
     package func remove(_ descriptor: Int32) {

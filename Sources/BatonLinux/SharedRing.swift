@@ -193,7 +193,9 @@ extension SharedRing {
         package init() {}
 
         /// Looks once for what there is; `next` then walks it.
-        package mutating func begin(_ shared: borrowing SharedRing) { written = shared.load(.written) }
+        package mutating func begin(_ shared: borrowing SharedRing) {
+            written = shared.load(.written)
+        }
 
         package mutating func next(_ shared: borrowing SharedRing) -> Step {
             while true {
@@ -205,11 +207,14 @@ extension SharedRing {
                 }
                 let place = unsafe shared.ring + Int(taken % capacity)
                 let length = UInt64(unsafe place.load(as: UInt32.self))
-                let kind = OutcomeKind(rawValue: unsafe place.load(fromByteOffset: 4, as: UInt32.self))
+                let kind = OutcomeKind(
+                    rawValue: unsafe place.load(fromByteOffset: 4, as: UInt32.self))
                 let sequence = unsafe place.load(fromByteOffset: 8, as: UInt64.self)
                 let size = entrySize(length)
                 guard size <= toEnd, size <= available, let kind else {
-                    return .violation("there is no entry of the ring at \(taken) (length \(length), \(available) bytes written)")
+                    return .violation(
+                        "there is no entry of the ring at \(taken) (length \(length), \(available) bytes written)"
+                    )
                 }
                 taken += size
                 if kind == .skip { continue }
@@ -230,7 +235,8 @@ extension SharedRing {
             let place = unsafe shared.ring + Int(taken % capacity)
             let length = UInt64(unsafe place.load(as: UInt32.self))
             let size = entrySize(length)
-            guard unsafe place.load(fromByteOffset: 4, as: UInt32.self) == OutcomeKind.reply.rawValue,
+            guard
+                unsafe place.load(fromByteOffset: 4, as: UInt32.self) == OutcomeKind.reply.rawValue,
                 unsafe place.load(fromByteOffset: 8, as: UInt64.self) == sequence,
                 size <= toEnd, size <= written &- taken
             else { return nil }

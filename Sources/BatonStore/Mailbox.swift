@@ -127,7 +127,8 @@ import Glibc
             sequence <= appended && (sequence > standing.settled || state != nil),
             "settling \(sequence) of \(appended) after \(standing.settled)")
         try reserve(Record.size(payload: state?.count ?? 0))
-        put(.settle, flags: state == nil ? 0 : Record.hasState, state ?? [], sequence: sequence.value)
+        let flags = state == nil ? 0 : Record.hasState
+        put(.settle, flags: flags, state ?? [], sequence: sequence.value)
         standing.settle(upTo: sequence, state: state)
     }
 
@@ -302,8 +303,9 @@ import Glibc
         let least = nextByteCount(toHold: needed)
         let byteCount: Int
         do throws(SystemError) {
-            if case .ready(let ready) = spare, ready >= least || ready >= FixedLimits.lastSegmentBytes,
-                Segment.headerBytes + baseBatchBytes + needed <= ready
+            if case .ready(let ready) = spare,
+                ready >= min(least, FixedLimits.lastSegmentBytes),
+                ready >= Segment.headerBytes + baseBatchBytes + needed
             {
                 byteCount = ready
                 try SegmentFile.rename(SegmentFile.spare, to: name, in: directory)

@@ -19,7 +19,9 @@ extension Recovery {
     private mutating func createFirst() throws(StoreError) {
         var mailbox = [UInt8](repeating: 0, count: 16)
         var generator = SystemRandomNumberGenerator()
-        for index in mailbox.indices { mailbox[index] = UInt8.random(in: 0...255, using: &generator) }
+        for index in mailbox.indices {
+            mailbox[index] = UInt8.random(in: 0...255, using: &generator)
+        }
         let header = Segment.Header(
             mailbox: mailbox, ordinal: 1, byteCount: FixedLimits.firstSegmentBytes,
             firstSequence: 1, firstBatch: 1, epoch: 1, previousEnd: 0, previousChain: 0)
@@ -37,7 +39,9 @@ extension Recovery {
 
     /// The last segment first, so that there is never a gap.
     private mutating func drop(_ torn: Torn) throws(StoreError) {
-        guard let last = segments.last, !torn.segments.isEmpty || !torn.range.isEmpty else { return }
+        guard let last = segments.last, !torn.segments.isEmpty || !torn.range.isEmpty else {
+            return
+        }
         report.bytesDropped = torn.byteCount
         let directory = directory
         try StoreError.wrap { () throws(SystemError) in
@@ -45,7 +49,8 @@ extension Recovery {
                 try SegmentFile.remove(Segment.fileName(ordinal), in: directory)
             }
             let file = try Self.openForWriting(last.ordinal, in: directory)
-            try file.write([UInt8](repeating: 0, count: torn.range.count), at: torn.range.lowerBound)
+            try file.write(
+                [UInt8](repeating: 0, count: torn.range.count), at: torn.range.lowerBound)
             try file.sync(data: true)
         }
     }

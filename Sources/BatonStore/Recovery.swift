@@ -232,7 +232,8 @@ package struct Recovery {
         guard let first = segments.first else { return nil }
         guard first.header.firstSequence <= standing.settled.value + 1 else {
             throw corrupt(
-                first.ordinal, "messages \(standing.settled.value + 1) to "
+                first.ordinal,
+                "messages \(standing.settled.value + 1) to "
                     + "\(first.header.firstSequence - 1) are missing: a segment before it is gone")
         }
         report.messages = nextSequence - 1 - standing.settled.value

@@ -41,7 +41,9 @@ package enum SegmentFile {
             var done = 0
             while done < byteCount {
                 let got = try readPart(source, into: &part, at: done)
-                guard got > 0 else { throw SystemError("copy \(name): it became shorter", code: EIO) }
+                guard got > 0 else {
+                    throw SystemError("copy \(name): it became shorter", code: EIO)
+                }
                 try write(part[..<got], to: made, at: done, name: name)
                 done += got
             }

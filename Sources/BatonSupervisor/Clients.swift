@@ -53,8 +53,9 @@ extension Supervisor {
         case .service(let service): wire = .lines(service)
         case .baton: wire = .resp(mayChange: false)
         case .control:
-            guard peer.uid == geteuid() || peer.uid == 0
-                || baton_peer_in_group(socket.number, getegid()) != 0
+            guard
+                peer.uid == geteuid() || peer.uid == 0
+                    || baton_peer_in_group(socket.number, getegid()) != 0
             else {
                 logger.warning(
                     "control refused to user \(peer.uid)", metadata: ["event": "audit"])
@@ -66,7 +67,9 @@ extension Supervisor {
         }
         guard connections.count < connectionLimit(for: wire) else {
             let text = "-BUSY \(connections.count) clients are connected: try again later"
-            if case .lines = wire { say(text + "\n", to: socket.number) } else {
+            if case .lines = wire {
+                say(text + "\n", to: socket.number)
+            } else {
                 say(text + "\r\n", to: socket.number)
             }
             return
@@ -81,7 +84,8 @@ extension Supervisor {
 
     /// Clients take neither the operator's place nor the descriptors that services need.
     private func connectionLimit(for wire: Connection.Wire) -> Int {
-        let ofServices = FixedLimits.descriptorsKept + FixedLimits.descriptorsPerService * services.count
+        let ofServices =
+            FixedLimits.descriptorsKept + FixedLimits.descriptorsPerService * services.count
         let limit = min(configuration.limits.connections, descriptorLimit - ofServices)
         if case .resp(mayChange: true) = wire { return limit + FixedLimits.controlConnections }
         return limit

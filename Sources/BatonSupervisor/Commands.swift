@@ -131,7 +131,8 @@ extension Supervisor {
             let due = connection.deadlines.takeDue(at: self.freshNow(), awaits: connection.awaits)
             for slot in due {
                 connection.replyError(
-                    slot, "TIMEOUT", "no reply in the time given; the message is kept and will be "
+                    slot, "TIMEOUT",
+                    "no reply in the time given; the message is kept and will be "
                         + "handled")
             }
             self.flushes(connection)
@@ -186,7 +187,8 @@ extension Supervisor {
             }
         }
         connection.replyError(
-            slot, "NOSERVICE", "there is no service '\(text.prefix(64))': put \(text.prefix(64)).so "
+            slot, "NOSERVICE",
+            "there is no service '\(text.prefix(64))': put \(text.prefix(64)).so "
                 + "into \(configuration.directories.plugins) and reload")
         return nil
     }
@@ -230,7 +232,8 @@ extension Supervisor {
         }
         guard let path else {
             return connection.replyError(
-                slot, "REFUSED", "there is no \(service.name).so in "
+                slot, "REFUSED",
+                "there is no \(service.name).so in "
                     + "\(configuration.directories.plugins): name a file with IMAGE")
         }
         guard path.hasPrefix("/") else {
@@ -268,7 +271,9 @@ extension Supervisor {
             let writer = connection.writer
             switch name {
             case .ping:
-                if let first { writer.bulk(first, to: &bytes) } else {
+                if let first {
+                    writer.bulk(first, to: &bytes)
+                } else {
                     writer.simpleString("PONG", to: &bytes)
                 }
             case .client:
@@ -285,7 +290,8 @@ extension Supervisor {
                 }
             case .config:
                 // redis-benchmark asks for `save` and `appendonly` and shows the answers.
-                guard first?.uppercased() == "GET", let key = command.count == 2 ? command.text(2) : nil
+                guard first?.uppercased() == "GET",
+                    let key = command.count == 2 ? command.text(2) : nil
                 else {
                     writer.error("ERR", "only CONFIG GET is known", to: &bytes)
                     return
@@ -297,7 +303,9 @@ extension Supervisor {
                 writer.bulk(value, to: &bytes)
             case .info: writer.bulk(StatusReport.info(self), to: &bytes)
             case .select:
-                if first == "0" { writer.simpleString("OK", to: &bytes) } else {
+                if first == "0" {
+                    writer.simpleString("OK", to: &bytes)
+                } else {
                     writer.error("ERR", "there is only database 0: SELECT 0", to: &bytes)
                 }
             case .quit:
@@ -320,7 +328,8 @@ extension Supervisor {
         case "ID": writer.integer(connection.token & 0xffff_ffff, to: &bytes)
         case "SETINFO", "NO-EVICT", "NO-TOUCH": writer.simpleString("OK", to: &bytes)
         default:
-            writer.error("ERR", "only CLIENT SETNAME, GETNAME, ID and SETINFO are known", to: &bytes)
+            writer.error(
+                "ERR", "only CLIENT SETNAME, GETNAME, ID and SETINFO are known", to: &bytes)
         }
     }
 

@@ -54,14 +54,17 @@ package enum ConfigurationFile {
             case "runtime": configuration.directories.runtime = try file.text(value)
             case "log_level":
                 configuration.logLevel = try file.choice(
-                    value, Configuration.LogLevel.init(rawValue:), "debug, info, notice, warning, error or critical")
+                    value, Configuration.LogLevel.init(rawValue:),
+                    "debug, info, notice, warning, error or critical")
             case "durability": configuration.durability = try file.durability(value)
             case "limits": try file.limits(value, into: &configuration.limits)
             case "services":
                 for (name, members) in try file.members(value) {
                     try file.service(name, members, into: &configuration)
                 }
-            default: throw file.unknown(key, "plugins, state, runtime, log_level, durability, limits, services")
+            default:
+                throw file.unknown(
+                    key, "plugins, state, runtime, log_level, durability, limits, services")
             }
         }
         return configuration
@@ -109,7 +112,8 @@ private struct Reader {
             case "attempts": limits.attempts = UInt32(try count(value, 1...1000))
             default:
                 throw unknown(
-                    key, "message_bytes, state_bytes, mailbox_bytes, connections, replies_bytes, "
+                    key,
+                    "message_bytes, state_bytes, mailbox_bytes, connections, replies_bytes, "
                         + "replies_pending, prepare_timeout, suspend_timeout, migrate_timeout, "
                         + "stop_timeout, shutdown_timeout, stalled_client_timeout, restarts, "
                         + "restart_period, attempts")
@@ -143,7 +147,9 @@ private struct Reader {
     }
 
     func text(_ node: Node) throws(ConfigurationRefusal) -> String {
-        guard let text = node.string, !text.isEmpty else { throw refusal(node, "a path is expected") }
+        guard let text = node.string, !text.isEmpty else {
+            throw refusal(node, "a path is expected")
+        }
         return text
     }
 
@@ -162,7 +168,8 @@ private struct Reader {
             let value = measure(node, units: units.mapValues { 1 << $0 }), range.contains(value)
         else {
             throw refusal(
-                node, "bytes from \(range.lowerBound) to \(range.upperBound) are expected, such as "
+                node,
+                "bytes from \(range.lowerBound) to \(range.upperBound) are expected, such as "
                     + "65536, 64 KiB or 1 MiB")
         }
         return value

@@ -77,7 +77,9 @@ final class HostProcess {
     /// process, which the sandbox bars.
     private static func environment() -> [String] {
         var kept = ["SWIFT_BACKTRACE=enable=no"]
-        for name in ["PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"] {
+        for name in [
+            "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS",
+        ] {
             if let value = unsafe getenv(name) {
                 kept.append("\(name)=\(unsafe String(cString: value))")
             }

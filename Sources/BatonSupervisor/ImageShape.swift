@@ -20,12 +20,16 @@ enum ImageShape {
             return "it is not for this machine (ELF class \(header[4]), data \(header[5]))"
         }
         let type = integer(header, at: 16, bytes: 2)
-        guard type == 3 else { return "it is no shared object (ELF type \(type)): link it with -shared" }
+        guard type == 3 else {
+            return "it is no shared object (ELF type \(type)): link it with -shared"
+        }
         let segments = Table(
-            offset: integer(header, at: 32, bytes: 8), entryBytes: integer(header, at: 54, bytes: 2),
+            offset: integer(header, at: 32, bytes: 8),
+            entryBytes: integer(header, at: 54, bytes: 2),
             count: integer(header, at: 56, bytes: 2))
         let sections = Table(
-            offset: integer(header, at: 40, bytes: 8), entryBytes: integer(header, at: 58, bytes: 2),
+            offset: integer(header, at: 40, bytes: 8),
+            entryBytes: integer(header, at: 58, bytes: 2),
             count: integer(header, at: 60, bytes: 2))
         guard let segmentsEnd = segments.end, let sectionsEnd = sections.end, segments.count > 0,
             segments.count <= mostSegments, segments.entryBytes >= 56

@@ -214,7 +214,9 @@ extension Supervisor {
     private func pruneImages() {
         var used: Set<String> = []
         for service in services.values {
-            if let release = service.mailbox.standing.release { used.insert("\(release.digest).so") }
+            if let release = service.mailbox.standing.release {
+                used.insert("\(release.digest).so")
+            }
             for host in [service.current, service.candidate, service.old] {
                 if let host { used.insert(host.image.fileName) }
             }

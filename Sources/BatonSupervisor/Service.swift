@@ -281,7 +281,8 @@ final class Service {
                 case .bytes(let bytes): unsafe bytes.withUnsafeBytes { unsafe deliver($0) }
                 case .tooLarge(let byteCount):
                     deliverError(
-                        "TOOBIG", "the reply to this message has \(byteCount) bytes, at most "
+                        "TOOBIG",
+                        "the reply to this message has \(byteCount) bytes, at most "
                             + "\(limits.messageBytes) may be sent: the service must reply less")
                 case .missing: return "a large reply did not come"
                 }
@@ -335,7 +336,8 @@ final class Service {
 
     private func deliverPoison(_ sequence: UInt64) {
         deliverError(
-            "POISON", "message \(sequence) killed its host \(supervisor.configuration.limits.attempts)"
+            "POISON",
+            "message \(sequence) killed its host \(supervisor.configuration.limits.attempts)"
                 + " times and was set aside: do not send it again before the service is mended")
     }
 

@@ -95,7 +95,7 @@ extension Service {
         }
         switch host.machine.said(said) {
         case .nothing, .log: break
-        case .hasLoaded: 
+        case .hasLoaded:
             host.start(
                 state: mailbox.standing.state, revision: stateRevision, limit: limits.stateBytes)
         case .hasStarted: hasStarted(host)

@@ -49,7 +49,9 @@ extension Supervisor {
     /// At the end of each turn: goes as far as it can without waiting.
     func advanceShutdown() {
         if shutdown == .suspending {
-            guard services.values.allSatisfy({ $0.current?.machine.isInCharge != true }) else { return }
+            guard services.values.allSatisfy({ $0.current?.machine.isInCharge != true }) else {
+                return
+            }
             shutdown = .releasing
             // Everything written is made durable, whatever the durability of its service.
             for service in services.values where service.mailbox.needsSync { commits(service) }

@@ -63,7 +63,8 @@ extension Supervisor {
             services[name] = nil
             logger.critical(
                 "quarantined: \(error)", metadata: ["service": "\(name)", "event": "quarantine"])
-            do throws(StoreError) { try listen(.quarantined(reason: "\(error)"), at: socket) } catch {
+            do throws(StoreError) { try listen(.quarantined(reason: "\(error)"), at: socket) } catch
+            {
                 logger.error("\(error)")
             }
             return nil

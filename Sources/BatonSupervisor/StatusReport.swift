@@ -14,7 +14,8 @@ enum StatusReport {
             json.member("version", version)
             json.member("pid", getpid())
             json.member(
-                "uptime_seconds", supervisor.now.since(supervisor.started).nanoseconds / 1_000_000_000)
+                "uptime_seconds",
+                supervisor.now.since(supervisor.started).nanoseconds / 1_000_000_000)
             json.member("state", supervisor.stateText)
             json.array("services") { json in
                 for service in supervisor.services.values.sorted(by: { $0.name < $1.name }) {
@@ -176,7 +177,9 @@ extension Supervisor {
     /// For `STATUS=`: `3 services, upgrading counter 2 → 3`.
     var summary: String {
         var text = services.count == 1 ? "1 service" : "\(services.count) services"
-        let stopped = services.values.filter { if case .stopped = $0.condition { true } else { false } }
+        let stopped = services.values.filter {
+            if case .stopped = $0.condition { true } else { false }
+        }
         if !stopped.isEmpty { text += ", \(stopped.count) stopped" }
         if !quarantined.isEmpty { text += ", \(quarantined.count) quarantined" }
         for service in services.values.sorted(by: { $0.name < $1.name }) {

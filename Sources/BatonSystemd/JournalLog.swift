@@ -46,10 +46,12 @@ package struct JournalLog: LogHandler {
     // MARK: The journal
 
     private func toJournal(_ level: Logger.Level, _ text: String, _ fields: Logger.Metadata) {
-        var entries = ["MESSAGE=\(text)", "PRIORITY=\(priority(level))", "SYSLOG_IDENTIFIER=batond"]
+        var entries = [
+            "MESSAGE=\(text)", "PRIORITY=\(priority(level))", "SYSLOG_IDENTIFIER=batond",
+        ]
         for (key, value) in fields { entries.append("BATON_\(fieldName(key))=\(value)") }
         let pointers = unsafe entries.map { unsafe strdup($0) }
-        defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+        defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
         let vectors = unsafe pointers.map { pointer in
             unsafe iovec(iov_base: pointer, iov_len: pointer.map { unsafe strlen($0) } ?? 0)
         }

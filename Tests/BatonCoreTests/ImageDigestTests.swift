@@ -10,7 +10,9 @@ struct ImageDigestTests {
     @Test("It is written as 64 hexadecimal digits and read back from them")
     func text() throws {
         let digest = try #require(ImageDigest(bytes))
-        #expect(digest.description == "070f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff")
+        #expect(
+            digest.description == "070f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff"
+        )
         #expect(digest.short == "070f171f272f")
         #expect(ImageDigest(hex: digest.description) == digest)
     }

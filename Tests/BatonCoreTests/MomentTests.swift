@@ -27,7 +27,8 @@ struct MomentTests {
         #expect(Moment.distantFuture.advanced(by: .seconds(1)) == .distantFuture)
     }
 
-    @Test("A span longer than can be told is the longest", arguments: [UInt64.max, 1 << 60, 1 << 55])
+    @Test(
+        "A span longer than can be told is the longest", arguments: [UInt64.max, 1 << 60, 1 << 55])
     func longSpans(count: UInt64) {
         #expect(Moment.Span.seconds(count).nanoseconds == .max)
         #expect(Moment.Span.seconds(count) > .seconds(1))

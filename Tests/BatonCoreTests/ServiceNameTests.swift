@@ -17,7 +17,8 @@ struct ServiceNameTests {
     @Test(
         "Anything else is none",
         arguments: [
-            "", "-a", "9a", "Ping", "pinG", "a_b", "a.b", "a b", " a", "a ", "a\n", "a\0", "a/b", "..",
+            "", "-a", "9a", "Ping", "pinG", "a_b", "a.b", "a b", " a", "a ", "a\n", "a\0", "a/b",
+            "..",
             "é", "aé", "a\u{301}", String(repeating: "a", count: 64),
         ])
     func refused(text: String) {

@@ -56,7 +56,8 @@ struct ChecksumTests {
     @Test("Different seeds give different sums: a record is valid in one place only")
     func seeds() {
         let bytes = [UInt8](repeating: 9, count: 28)
-        let sums = Set((0..<10_000 as Range<UInt32>).map { both(bytes, seed: $0 &* 0x9e37_79b1)[0] })
+        let sums = Set(
+            (0..<10_000 as Range<UInt32>).map { both(bytes, seed: $0 &* 0x9e37_79b1)[0] })
         #expect(sums.count == 10_000)
     }
 }

@@ -4,7 +4,8 @@ import Testing
 
 @Suite("The sleep handshake")
 struct HandshakeTests {
-    @Test("In every interleaving the sleeper sees everything", arguments: 1...6 as ClosedRange<UInt8>)
+    @Test(
+        "In every interleaving the sleeper sees everything", arguments: 1...6 as ClosedRange<UInt8>)
     func isSound(values: UInt8) {
         let findings = Handshake(values: values).explore()
         #expect(findings.lostWakeUps == 0)
@@ -17,7 +18,8 @@ struct HandshakeTests {
     @Test(
         "Each of its parts is needed: without it, a wake-up is lost",
         arguments: [
-            Handshake(looksAgain: false), Handshake(isOrdered: false), Handshake(storesFirst: false),
+            Handshake(looksAgain: false), Handshake(isOrdered: false),
+            Handshake(storesFirst: false),
         ])
     func everyPartIsNeeded(broken: Handshake) {
         let findings = broken.explore()

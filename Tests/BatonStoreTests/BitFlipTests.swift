@@ -69,7 +69,8 @@ struct BitFlipTests {
         let last = try #require(first.batches.last)
         try flipEveryBit(log, first.name, last.range.lowerBound..<last.range.lowerBound + 100)
         let footer = try #require(first.footer)
-        try flipEveryBit(log, first.name, stride(from: footer.range.lowerBound, to: first.end + 56, by: 5))
+        try flipEveryBit(
+            log, first.name, stride(from: footer.range.lowerBound, to: first.end + 56, by: 5))
         try flipEveryBit(log, second.name, 0..<84)
         try flipEveryBit(log, second.name, stride(from: 4096, to: second.end + 8, by: 3))
         #expect(log.counts.torn > 0 && log.counts.corrupt > 0 && log.counts.whole > 0)

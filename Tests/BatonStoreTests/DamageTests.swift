@@ -105,7 +105,9 @@ struct DamageTests {
             try log.tryOut(
                 "\(segment.name) is missing",
                 expected: .corrupt(
-                    place: ["0000000002.segment", "0000000002.segment", "0000000002.segment offset"][
+                    place: [
+                        "0000000002.segment", "0000000002.segment", "0000000002.segment offset",
+                    ][
                         Int(segment.ordinal) - 1])
             ) { $0[segment.name] = nil }
         }
@@ -130,7 +132,8 @@ struct DamageTests {
             }
         }
         #expect(log.files["spare"] != nil)
-        try log.tryOut("every segment is missing", expected: .corrupt(place: "0000000001.segment")) {
+        try log.tryOut("every segment is missing", expected: .corrupt(place: "0000000001.segment"))
+        {
             $0 = $0.filter { $0.key == "spare" }
         }
     }
@@ -166,7 +169,8 @@ struct DamageTests {
         }
     }
 
-    @Test("A newer format is told before anything is written, in whichever segment", arguments: 0..<3)
+    @Test(
+        "A newer format is told before anything is written, in whichever segment", arguments: 0..<3)
     func newerFormat(index: Int) throws {
         let log = try threeSegments()
         let segment = log.log.segments[index]

@@ -97,7 +97,8 @@ struct LogImage {
     }
 
     /// - Returns: the CRC of the last batch's header.
-    private static func read(_ bytes: [UInt8], into segment: inout Segment) throws(Fault) -> UInt32 {
+    private static func read(_ bytes: [UInt8], into segment: inout Segment) throws(Fault) -> UInt32
+    {
         var ordinal = segment.mailbox
         ordinal += (0..<4).map { UInt8(truncatingIfNeeded: segment.ordinal >> (8 * UInt32($0))) }
         let seed = crc(ordinal[...])
@@ -153,7 +154,9 @@ struct LogImage {
     }
 
     static func crc(_ bytes: ArraySlice<UInt8>, seed: UInt32 = 0) -> UInt32 {
-        ~bytes.reduce(~seed) { crc, byte in table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ crc >> 8 }
+        ~bytes.reduce(~seed) { crc, byte in
+            table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ crc >> 8
+        }
     }
 }
 

@@ -61,9 +61,10 @@ struct SegmentTests {
         #expect(footer.range.lowerBound == first.end)
         #expect(footer.sequence == log.segments[1].firstSequence)
         #expect(
-            footer.payload == [UInt64(first.end), footer.sequence].flatMap { number in
-                (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
-            })
+            footer.payload
+                == [UInt64(first.end), footer.sequence].flatMap { number in
+                    (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+                })
     }
 
     @Test("A segment goes when all in it is settled and durable, and its successors stand alone")
@@ -210,7 +211,8 @@ struct SegmentTests {
         #expect(spares > 0, "from here on every segment is made while clients wait")
     }
 
-    @Test("A message that just fits the spare, or just does not, never reaches over a segment's end")
+    @Test(
+        "A message that just fits the spare, or just does not, never reaches over a segment's end")
     func exactFit() throws {
         for size in stride(from: (512 << 10) - 4096 - 400, to: (512 << 10) - 4096, by: 4) {
             let directory = try TemporaryDirectory()

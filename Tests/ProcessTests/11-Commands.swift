@@ -253,6 +253,19 @@ extension Processes {
             #expect(try daemon.call("counter", "?") == "sum=5")
         }
 
+        @Test("A reply that comes after its TIMEOUT is dropped, and the next call has its own")
+        func lateReply() throws {
+            try daemon.client.change(.suspend, "counter")
+            var connection = try connection()
+            let call = ["CALL", "counter", "5", "TIMEOUT", "20"].map { Array($0.utf8) }
+            expectError("TIMEOUT", try connection.call(call, deadline: soon))
+            try connection.send(["CALL", "counter", "6"].map { Array($0.utf8) }, deadline: soon)
+            try connection.send(["CALL", "ping", "ping"].map { Array($0.utf8) }, deadline: soon)
+            try daemon.client.change(.resume, "counter")
+            #expect(try connection.receive(deadline: soon) == .bulk(Array("11".utf8)))
+            #expect(try connection.receive(deadline: soon) == .bulk(Array("pong".utf8)))
+        }
+
         @Test("Replies keep their order when one of them waits for a suspended service")
         func order() throws {
             try daemon.client.change(.suspend, "counter")

@@ -82,6 +82,29 @@ extension Processes {
             #expect(try daemon.status("counter").version == "3")
         }
 
+        @Test("Clients that go away in the middle lose replies, never messages, and disturb nobody")
+        func leaving() throws {
+            let daemon = try TestDaemon(plugins: "counter")
+            let staying = try PipelinedClient(
+                SumTalk(isAlone: false), path: daemon.runtime.serviceSocket("counter"), window: 256,
+                goal: 50_000)
+            var left = 0
+            try Crowd([staying]).work {
+                guard left < 200, staying.received >= 200 * left else { return false }
+                // All its lines are in the socket when it goes.
+                let leaving = try daemon.lines("counter")
+                try leaving.send(String(repeating: "1\n", count: 100))
+                if left % 2 == 0 { _ = try leaving.line() }
+                left += 1
+                return false
+            }
+            #expect(left == 200)
+            try wait(for: "the end of the other connections") {
+                try daemon.status("counter").connections == 1
+            }
+            #expect(try daemon.call("counter", "0") == "\(50_000 + 200 * 100)")
+        }
+
         @Test("Twenty services upgraded in one reload while each has its clients")
         func twentyServices() throws {
             let names = (1...20).map { "stamp-\($0)" }

@@ -236,6 +236,31 @@ extension Processes {
                 + "in the new \(outcomes.contains(false))")
         }
 
+        @Test("A host that is stopped is not waited for without end: refused, forced, or left behind")
+        func stoppedHost() throws {
+            let daemon = try TestDaemon(
+                ["stamp": Products.image("stamp")],
+                configuration: "limits: {suspend_timeout: 300ms, shutdown_timeout: 500ms}")
+            let client = try daemon.lines("stamp")
+            #expect(try client.ask("one") == "0001 one")
+            let host = try self.host(of: "stamp", daemon)
+            _ = kill(host, SIGSTOP)
+            let refused = try daemon.reload(Stamp.image(2), as: "stamp")
+            #expect(refused.verdict == .refused)
+            #expect(refused.phase == "suspend")
+            _ = kill(host, SIGCONT)
+            #expect(try client.ask("two") == "0001 two")
+            _ = kill(host, SIGSTOP)
+            #expect(try daemon.upgrade("stamp", force: true).verdict == .upgraded)
+            #expect(try client.ask("count") == "0002 count=2")
+            let next = try self.host(of: "stamp", daemon)
+            let witness = try Witness(next)
+            _ = kill(next, SIGSTOP)
+            try daemon.stop()
+            _ = kill(next, SIGCONT)
+            #expect(try witness.seesEnd())
+        }
+
         @Test("Hosts end when batond is killed, also one that is busy")
         func orphans() throws {
             let daemon = try TestDaemon(plugins: "ping", "counter", "faulty")
