@@ -51,7 +51,7 @@ package struct JournalLog: LogHandler {
         ]
         for (key, value) in fields { entries.append("BATON_\(fieldName(key))=\(value)") }
         let pointers = unsafe entries.map { unsafe strdup($0) }
-        defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+        defer { unsafe pointers.forEach { unsafe free($0) } }
         let vectors = unsafe pointers.map { pointer in
             unsafe iovec(iov_base: pointer, iov_len: pointer.map { unsafe strlen($0) } ?? 0)
         }

@@ -114,6 +114,28 @@ struct SharedRingTests {
         }
     }
 
+    @Test("What comes in memory of its own must be taken before there is room for more")
+    func large() throws {
+        let ring = try makeRing()
+        var writer = SharedRing.Writer()
+        var reader = SharedRing.Reader()
+        let nothing = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+        for sequence in 1...10 as ClosedRange<UInt64> {
+            let hadRoom = writer.hasRoom(ring)
+            #expect(hadRoom)
+            unsafe writer.write(.largeReply, sequence: sequence, nothing, to: ring)
+            _ = writer.publish(ring)
+            let hasRoom = writer.hasRoom(ring)
+            #expect(!hasRoom)
+            reader.begin(ring)
+            guard case .entry(.largeReply, sequence, _) = reader.next(ring) else {
+                Issue.record("entry \(sequence) is missing")
+                return
+            }
+            _ = reader.finish(ring)
+        }
+    }
+
     @Test("A flag that is up is taken down once, by whoever publishes")
     func flags() throws {
         let ring = try makeRing()

@@ -56,16 +56,29 @@ extension Processes {
             #expect(try other.line() != nil)
         }
 
-        @Test("A client that does not read is read no further; batond's memory stays bounded")
-        func unread() throws {
+        @Test("A client that reads late has every reply, and nobody waits for it")
+        func readsLate() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let late = try daemon.lines("faulty")
+            // Replies of 10 MB in all, more than the 4 MiB at which a client is read no further.
+            try late.send(String(repeating: "reply 100000\n", count: 100))
+            #expect(try daemon.lines("faulty").ask("other") == "other")
+            #expect(try late.lines(100).allSatisfy { $0.utf8.count == 100_000 })
+            #expect(try late.ask("count") == "101")
+        }
+
+        @Test("A client that never reads ends by itself; batond's memory and its service are well")
+        func neverReads() throws {
             let daemon = try TestDaemon(plugins: "faulty")
             let lazy = try daemon.lines("faulty")
-            // Replies of 40 MB in all, ten times what may wait for a client.
-            try lazy.send(String(repeating: "reply 100000\n", count: 400))
+            // Replies of 200 MB in all.
+            try lazy.send(String(repeating: "reply 100000\n", count: 2000))
             #expect(try daemon.lines("faulty").ask("other") == "other")
             #expect(try ProcessTable.residentKibibytes(daemon.pid) < 200 << 10)
-            #expect(try lazy.lines(400).allSatisfy { $0.utf8.count == 100_000 })
-            #expect(try lazy.ask("count") == "401")
+            #expect(try daemon.call("faulty", "count") == "2001")
+            #expect(try daemon.status("faulty").restarts == 0)
+            // What it is still given may end anywhere.
+            _ = try? lazy.rest()
         }
 
         @Test("Thousands of large replies in a row are no flood; the next client has its own reply")
