@@ -41,7 +41,8 @@ extension Processes {
         func socat() throws {
             let daemon = try TestDaemon(plugins: "ping")
             let socket = daemon.runtime.serviceSocket("ping")
-            let answer = try Tool.run("socat", "-t5", "-", "UNIX-CONNECT:\(socket)", input: "ping\n")
+            let answer = try Tool.run(
+                "socat", "-t5", "-", "UNIX-CONNECT:\(socket)", input: "ping\n")
             #expect(answer.output == "pong\n")
             #expect(answer.exit == .code(0))
         }

@@ -89,8 +89,9 @@ extension Processes {
 
         @Test("A service that is not there is NOSERVICE, whatever its name looks like")
         func noService() throws {
-            for name in ["pong", "", "Ping", "../ping", "ping.so", String(repeating: "a", count: 300)]
-            {
+            for name in [
+                "pong", "", "Ping", "../ping", "ping.so", String(repeating: "a", count: 300),
+            ] {
                 expectError("NOSERVICE", try ask("CALL", name, "ping"))
                 expectError("NOSERVICE", try ask("SEND", name, "ping"))
                 expectError("NOSERVICE", try ask("STATUS", name))
@@ -122,7 +123,8 @@ extension Processes {
         func manners() throws {
             var connection = try connection()
             #expect(
-                try connection.call("CLIENT", "SETNAME", "me", deadline: soon) == .simpleString("OK"))
+                try connection.call("CLIENT", "SETNAME", "me", deadline: soon)
+                    == .simpleString("OK"))
             #expect(
                 try connection.call("CLIENT", "GETNAME", deadline: soon) == .bulk(Array("me".utf8)))
             #expect(
@@ -184,7 +186,8 @@ extension Processes {
         @Test(
             "Garbage is PROTOCOL and the end",
             arguments: [
-                "*2\r\n:5\r\n", "*1\r\n$x\r\n", "*1\r\n$-5\r\n", "*x\r\n", "*3\r\n$3\r\nPINGPING\r\n",
+                "*2\r\n:5\r\n", "*1\r\n$x\r\n", "*1\r\n$-5\r\n", "*x\r\n",
+                "*3\r\n$3\r\nPINGPING\r\n",
                 "PING \"unbalanced\r\n", "*1\r\n$99999999999999999999\r\n",
             ])
         func garbage(bytes: String) throws {
@@ -230,7 +233,8 @@ extension Processes {
 
         @Test("The verbs that change things are DENIED on baton.sock, and taken on control.sock")
         func denied() throws {
-            let verbs = [["RELOAD"], ["UPGRADE", "ping"]]
+            let verbs =
+                [["RELOAD"], ["UPGRADE", "ping"]]
                 + ["SUSPEND", "RESUME", "PURGE"].map { [$0, "ping"] }
             var messages = try connection()
             var control = try connection(control: true)

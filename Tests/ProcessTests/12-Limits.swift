@@ -85,7 +85,8 @@ extension Processes {
         func manyLargeReplies() throws {
             let daemon = try TestDaemon(plugins: "faulty")
             let client = try PipelinedClient(
-                LengthTalk(bytes: 70_000), path: daemon.runtime.serviceSocket("faulty"), window: 200,
+                LengthTalk(bytes: 70_000), path: daemon.runtime.serviceSocket("faulty"),
+                window: 200,
                 goal: 5000)
             try Crowd([client]).work()
             #expect(client.received == 5000)
@@ -104,7 +105,9 @@ extension Processes {
             #expect(try daemon.call("faulty", "mine") == "mine")
         }
 
-        @Test("Without descriptors clients are turned away, an upgrade refused; with them all is well")
+        @Test(
+            "Without descriptors clients are turned away, an upgrade refused; with them all is well"
+        )
         func descriptors() throws {
             let daemon = try TestDaemon(plugins: "ping")
             let client = try daemon.lines("ping")
@@ -181,7 +184,8 @@ extension Processes {
                 } catch { refusal = error }
             }
             guard case .refused(let code, _) = refusal else {
-                Issue.record("\(accepted) accepted, then \(refusal.map { "\($0)" } ?? "no refusal")")
+                Issue.record(
+                    "\(accepted) accepted, then \(refusal.map { "\($0)" } ?? "no refusal")")
                 return
             }
             #expect(code == "BUSY")
@@ -244,7 +248,8 @@ extension Processes {
             #expect(daemon.logText.utf8.count < 8 << 20)
         }
 
-        @Test("A state beyond the limit is no outcome: the message is set aside, the state as before")
+        @Test(
+            "A state beyond the limit is no outcome: the message is set aside, the state as before")
         func stateTooLarge() throws {
             let daemon = try TestDaemon(plugins: "faulty")
             let client = try daemon.lines("faulty")

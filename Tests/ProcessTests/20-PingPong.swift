@@ -85,7 +85,8 @@ extension Processes {
                     verdicts.append(try upgrade.value())
                     running = nil
                 }
-                if running == nil, let (received, version) = due.first, client.received >= received {
+                if running == nil, let (received, version) = due.first, client.received >= received
+                {
                     due.removeFirst()
                     let image = try daemon.directory.write(Stamp.image(version), "\(version).so")
                     let control = daemon.client
@@ -99,7 +100,8 @@ extension Processes {
             #expect(verdicts.map(\.verdict) == [.upgraded, .upgraded, .upgraded])
             #expect(client.talk.boundaries.map(\.version) == [1, 2, 3, 4])
             // Messages are numbered from 0, sequences from 1.
-            #expect(client.talk.boundaries.dropFirst().map(\.first) == verdicts.map(\.switchSequence))
+            #expect(
+                client.talk.boundaries.dropFirst().map(\.first) == verdicts.map(\.switchSequence))
             #expect(try daemon.call("stamp", "count") == "0004 count=\(total)")
         }
 

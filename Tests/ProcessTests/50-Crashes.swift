@@ -15,7 +15,8 @@ extension Processes {
             return pid_t(pid)
         }
 
-        @Test("kill -9 of a host in the middle of a message: its one reply comes from the next host")
+        @Test(
+            "kill -9 of a host in the middle of a message: its one reply comes from the next host")
         func host() throws {
             let daemon = try TestDaemon(plugins: "faulty")
             let client = try daemon.lines("faulty")
@@ -178,7 +179,8 @@ extension Processes {
             var sum = 0
             for round in 1...5 {
                 let client = try PipelinedClient(
-                    SumTalk(isAlone: true, from: sum), path: daemon.runtime.serviceSocket("counter"),
+                    SumTalk(isAlone: true, from: sum),
+                    path: daemon.runtime.serviceSocket("counter"),
                     window: 512 * round)
                 var isKilled = false
                 try Crowd([client]).work {
@@ -197,7 +199,9 @@ extension Processes {
             #expect(try daemon.status("counter").durability == durability)
         }
 
-        @Test("kill -9 of batond at any point of an upgrade: the old version or the new, all messages")
+        @Test(
+            "kill -9 of batond at any point of an upgrade: the old version or the new, all messages"
+        )
         func daemonWhileUpgrading() throws {
             let daemon = try TestDaemon(["stamp": Products.image("stamp")])
             var version = 1
@@ -213,7 +217,9 @@ extension Processes {
                 var turns = 0
                 try Crowd([client]).work {
                     if upgrade == nil, client.received > begun + 1000 {
-                        upgrade = Background { try control.upgrade("stamp", image: image).decoded() }
+                        upgrade = Background {
+                            try control.upgrade("stamp", image: image).decoded()
+                        }
                     }
                     // A different instant in each round.
                     if upgrade != nil { turns += 1 }
@@ -232,11 +238,13 @@ extension Processes {
                 version = label
                 handled = count + 1
             }
-            print("kill -9 while upgrading ended in the old version \(outcomes.contains(true)), "
-                + "in the new \(outcomes.contains(false))")
+            print(
+                "kill -9 while upgrading ended in the old version \(outcomes.contains(true)), "
+                    + "in the new \(outcomes.contains(false))")
         }
 
-        @Test("A host that is stopped is not waited for without end: refused, forced, or left behind")
+        @Test(
+            "A host that is stopped is not waited for without end: refused, forced, or left behind")
         func stoppedHost() throws {
             let daemon = try TestDaemon(
                 ["stamp": Products.image("stamp")],

@@ -77,7 +77,9 @@ extension Processes {
             try expectUntouched(host: host, handled: 4)
         }
 
-        @Test("A candidate that hangs with the last state is refused in load; every message is answered")
+        @Test(
+            "A candidate that hangs with the last state is refused in load; every message is answered"
+        )
         func load() throws {
             let host = try daemon.status("faulty").pid
             // A message is in hand all the time, so the state that prepare saw is not the last.
@@ -197,7 +199,9 @@ extension Processes {
             #expect(try daemon.baton("reload").exit == .code(0))
         }
 
-        @Test("A service whose first image is bad is reported; batond is ready, and a good one starts it")
+        @Test(
+            "A service whose first image is bad is reported; batond is ready, and a good one starts it"
+        )
         func firstImage() throws {
             let daemon = try TestDaemon([
                 "faulty": Products.image("faulty-constructor"), "ping": Products.image("ping"),

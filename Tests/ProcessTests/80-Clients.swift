@@ -43,7 +43,8 @@ extension Processes {
             #expect(whole.utf8.count == 1_000_001)
         }
 
-        @Test("redis-benchmark runs CALL ping ping", .enabled(if: hasRedisTools, "needs redis-tools"))
+        @Test(
+            "redis-benchmark runs CALL ping ping", .enabled(if: hasRedisTools, "needs redis-tools"))
         func redisBenchmark() throws {
             let run = try Tool.run(
                 "redis-benchmark", "-s", daemon.runtime.messageSocket, "-n", "20000", "-P", "16",

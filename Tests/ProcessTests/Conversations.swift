@@ -22,7 +22,8 @@ struct StampTalk: Conversation {
         guard let version = number(label), reply.count > 5,
             number(reply.dropFirst(5)) == index
         else {
-            throw Failure("message \(index) was answered '\(String(decoding: reply, as: UTF8.self))'")
+            throw Failure(
+                "message \(index) was answered '\(String(decoding: reply, as: UTF8.self))'")
         }
         if let last = boundaries.last {
             guard version != last.version else { return }

@@ -129,7 +129,8 @@ struct Crowd<Talk: Conversation> {
             var entries = clients.map { client in
                 let events = (client.isDone ? 0 : POLLIN) | (client.wantsToSend ? POLLOUT : 0)
                 return pollfd(
-                    fd: client.isDone ? -1 : client.socket.number, events: Int16(events), revents: 0)
+                    fd: client.isDone ? -1 : client.socket.number, events: Int16(events), revents: 0
+                )
             }
             let number = nfds_t(entries.count)
             let ready = retryInterrupted { unsafe Int(poll(&entries, number, bound.milliseconds)) }

@@ -30,7 +30,9 @@ extension Duration {
 
     /// For `poll`: whole milliseconds, rounded up.
     var milliseconds: Int32 {
-        Int32(clamping: components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 + 1)
+        Int32(
+            clamping: components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 + 1
+        )
     }
 }
 
