@@ -42,6 +42,7 @@ let plugins: [Plugin] = [
     // For the tests only.
     Plugin(name: "stamp", language: .c),
     Plugin(name: "faulty", language: .c),
+    Plugin(name: "hostile", language: .c),
     Plugin(name: "faulty-constructor", language: .c, defines: ["FAULTY_CONSTRUCTOR"]),
     Plugin(name: "faulty-start", language: .c, defines: ["FAULTY_START"]),
     Plugin(name: "faulty-hang", language: .c, defines: ["FAULTY_HANG"]),

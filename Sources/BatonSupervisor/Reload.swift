@@ -139,6 +139,7 @@ extension Supervisor {
     private func beginReload(_ waiters: [ReloadState.Waiter]) {
         let files: [(ServiceName, String)]
         do throws(ImageRefusal) { files = try pluginFiles() } catch {
+            logger.error("reload refused: \(error.reason)", metadata: ["event": "audit"])
             for waiter in waiters { waiter(.failure(error)) }
             return
         }

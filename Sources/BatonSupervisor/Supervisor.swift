@@ -201,12 +201,7 @@ import Logging
             signals.number, &information, MemoryLayout<signalfd_siginfo>.size) > 0
         {
             switch Int32(information.ssi_signo) {
-            case SIGHUP:
-                requestReload { result in
-                    if case .failure(let refusal) = result {
-                        self.logger.error("reload refused: \(refusal.reason)")
-                    }
-                }
+            case SIGHUP: requestReload { _ in }
             case SIGUSR2:
                 logger.warning("SIGUSR2 is kept for the re-execution in place; nothing is done yet")
             default: beginShutdown()

@@ -84,7 +84,7 @@ final class ChildProcess {
     ) rethrows -> Result {
         var pointers = unsafe strings.map { unsafe strdup($0) }
         unsafe pointers.append(nil)
-        defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+        defer { unsafe pointers.forEach { unsafe free($0) } }
         return try unsafe pointers.withUnsafeMutableBufferPointer { buffer in
             guard let first = buffer.baseAddress else { preconditionFailure("never empty") }
             return try unsafe body(first)
