@@ -83,6 +83,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "BatonStore", dependencies: ["BatonCore", "BatonLinux", "CLinux"],
+            exclude: ["FORMAT.md"],
             swiftSettings: strict),
         // Processes
         .target(

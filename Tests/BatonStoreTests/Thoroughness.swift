@@ -1,0 +1,18 @@
+// How much of what is exhaustive is tried: all of it in an optimised build, a sample in a debug build,
+// where each trial takes some forty times as long.
+
+enum Thoroughness {
+    static let isFull: Bool = {
+        var isFull = true
+        // Evaluated in a debug build only.
+        assert(
+            {
+                isFull = false
+                return true
+            }())
+        return isFull
+    }()
+
+    /// Of so many trials one is made.
+    static let step = isFull ? 1 : 41
+}
