@@ -33,14 +33,16 @@ extension Service {
             }
         } catch {
             log.error("its host cannot be started, and is tried again: \(error)")
-            startLater()
+            startLater(after: Self.untilItPasses)
         }
     }
 
-    /// What bars it is not its own fault and may pass.
-    private func startLater() {
+    /// What bars a start may not be the service's fault, and pass.
+    private static let untilItPasses = Moment.Span.seconds(1)
+
+    private func startLater(after wait: Moment.Span) {
         condition = .restarting
-        _ = supervisor.after(.seconds(1)) {
+        _ = supervisor.after(wait) {
             if self.condition == .restarting { self.startCurrent() }
         }
     }
@@ -188,11 +190,15 @@ extension Service {
     }
 
     func currentIsQuiet() {
+        answerSuspendWaiters()
+        supervisor.isQuiet(self)
+        perform(upgrade.currentIsQuiet())
+    }
+
+    private func answerSuspendWaiters() {
         let waiters = suspendWaiters
         suspendWaiters = []
         for waiter in waiters { waiter(nil) }
-        supervisor.isQuiet(self)
-        perform(upgrade.currentIsQuiet())
     }
 
     /// What the current host is doing, for a message to the operator.
@@ -238,9 +244,7 @@ extension Service {
         log.error(
             "host ended: \(reason)", metadata: ["pid": "\(host.pid)", "message": "\(inHand)"])
         if wasHandling, inHand != 0, let message = messageInHand(inHand) { countAttempt(message) }
-        let waiters = suspendWaiters
-        suspendWaiters = []
-        for waiter in waiters { waiter(nil) }
+        answerSuspendWaiters()
         switch upgrade.state {
         case .suspending:
             // Nothing of it is needed any more: the state is what was settled.
@@ -251,7 +255,7 @@ extension Service {
                 currentIsQuiet()
             } else if waitsForRoom {
                 waitsForRoom = false
-                startLater()
+                startLater(after: Self.untilItPasses)
             } else {
                 restartAfterEnd(reason)
             }
@@ -291,11 +295,7 @@ extension Service {
         case .stop(let why): stop(because: "\(reason); \(why)")
         case .restart(let wait):
             restarts += 1
-            condition = .restarting
-            guard wait > .milliseconds(0) else { return startCurrent() }
-            _ = supervisor.after(wait) {
-                if self.condition == .restarting { self.startCurrent() }
-            }
+            if wait > .milliseconds(0) { startLater(after: wait) } else { startCurrent() }
         }
     }
 

@@ -66,6 +66,16 @@ static int landlock(void) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define DENY_UNLESS_SELF(call, self) ALLOW_ONLY(call, self, self)
 #define DENY_UNLESS_OWN(call, self) ALLOW_ONLY(call, self, 0)
+
+/* Denied with any of these as second argument. */
+#define DENY_WITH_SECOND(call, a, b, c)                                                            \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 6),                                         \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),                \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (a), 2, 0),                                            \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (b), 1, 0),                                            \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (c), 0, 1),                                            \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),                                      \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 #define RELOAD BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
 
 static int seccomp(void) {
@@ -161,22 +171,9 @@ static int seccomp(void) {
         RELOAD,
         DENY_UNLESS_OWN(sched_setaffinity, self),
         RELOAD,
-        /* Signals by way of a descriptor's owner: F_SETOWN, F_SETOWN_EX, F_SETSIG. */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 6),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETOWN, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETOWN_EX, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETSIG, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        /* The same by ioctl: FIOSETOWN, SIOCSPGRP, FIOASYNC. */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 6),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FIOSETOWN, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SIOCSPGRP, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, FIOASYNC, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        /* Signals by way of a descriptor's owner. */
+        DENY_WITH_SECOND(fcntl, F_SETOWN, F_SETOWN_EX, F_SETSIG),
+        DENY_WITH_SECOND(ioctl, FIOSETOWN, SIOCSPGRP, FIOASYNC),
         /* Threads, but no processes: they would outlive the host. clone3 hides its flags in memory;
          * without it the C library falls back on clone. */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
