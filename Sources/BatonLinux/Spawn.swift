@@ -9,6 +9,11 @@ package enum Spawn {
         /// A pidfd, readable when the process has ended.
         package let exit: Descriptor
 
+        package init(pid: Int32, exit: consuming Descriptor) {
+            self.pid = pid
+            self.exit = exit
+        }
+
         package consuming func takeExit() -> Descriptor { exit }
     }
 

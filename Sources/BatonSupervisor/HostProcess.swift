@@ -59,7 +59,7 @@ final class HostProcess {
         ring = try SharedRing(memory.number)
         wakesHost = try .event()
         wakesSupervisor = try .event()
-        let child = try Spawn.start(
+        let child = try service.supervisor.ground.spawnHost(
             program, arguments: [service.name.text, "\(getpid())"],
             environment: Self.environment(),
             descriptors: [
@@ -166,12 +166,12 @@ final class HostProcess {
     }
 
     /// Ends a process that has ended itself, or is about to: why is for its exit to tell.
-    func killSilently() { _ = Glibc.kill(pid, SIGKILL) }
+    func killSilently() { service.supervisor.ground.kill(pid) }
 
     func kill(_ reason: String) {
         if endReason == nil { endReason = reason }
         machine.end()
-        _ = Glibc.kill(pid, SIGKILL)
+        service.supervisor.ground.kill(pid)
     }
 
     // MARK: Hearing

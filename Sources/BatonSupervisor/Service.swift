@@ -13,7 +13,7 @@ import CLinux
 import Glibc
 import Logging
 
-final class Service {
+package final class Service {
     /// Whether there is a version to handle messages.
     enum Condition: Equatable {
         /// Nothing has run yet: the first image is on its way.
@@ -25,7 +25,7 @@ final class Service {
         case stopped(reason: String)
     }
 
-    let name: ServiceName
+    package let name: ServiceName
     let nameBytes: [UInt8]
     let durability: Durability
     unowned let supervisor: Supervisor

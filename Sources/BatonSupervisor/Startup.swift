@@ -9,7 +9,7 @@ import Glibc
 import Logging
 
 extension Supervisor {
-    func begin() throws(StartRefusal) {
+    package func begin() throws(StartRefusal) {
         let runtime = configuration.directories.runtime
         try StateDirectory.make(runtime, mode: 0o755)
         try StateDirectory.make("\(runtime)/services", mode: 0o755)

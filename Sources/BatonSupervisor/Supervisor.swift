@@ -28,11 +28,12 @@ import Logging
 
     let configuration: Configuration
     let logger: Logger
+    let ground: any Ground
     let manager = ServiceManager()
     let state: StateDirectory
-    let started = MonotonicClock.now()
+    let started: Moment
     /// The time at which this turn began.
-    private(set) var now = MonotonicClock.now()
+    private(set) var now: Moment
 
     private var loop: EventLoop
     private var watched: [(generation: UInt32, what: Watched?)] = []
@@ -50,8 +51,8 @@ import Logging
     /// Kept so that a connection can be taken and closed when descriptors run out.
     var reserve: Descriptor?
 
-    let committer: Worker<DiskJob, DiskJob.Result>
-    let housekeeper: Worker<DiskJob, DiskJob.Result>
+    let committer: any DiskWorker
+    let housekeeper: any DiskWorker
     var commit = GroupCommit()
 
     // What this turn has to do.
@@ -74,18 +75,23 @@ import Logging
     private var exitCode: Int32 = 0
     private var sandboxNoted = false
 
-    package init(_ configuration: Configuration, logger: Logger) throws(StartRefusal) {
+    package init(_ configuration: Configuration, logger: Logger, ground: any Ground)
+        throws(StartRefusal)
+    {
         self.configuration = configuration
         self.logger = logger
+        self.ground = ground
+        started = ground.now()
+        now = started
         state = try StateDirectory(configuration.directories.state)
         unsafe scratch = .allocate(
             byteCount: configuration.limits.messageBytes + (128 << 10) + FixedLimits.readBytes,
             alignment: 16)
         do throws(SystemError) {
             loop = try EventLoop()
-            signals = try Self.takeSignals()
-            committer = try Worker(name: "commit", perform: DiskJob.perform)
-            housekeeper = try Worker(name: "housekeeping", perform: DiskJob.perform)
+            signals = try ground.takeSignals([SIGHUP, SIGTERM, SIGINT, SIGUSR2])
+            committer = try ground.makeWorker("commit")
+            housekeeper = try ground.makeWorker("housekeeping")
             reserve = try .open("/dev/null", flags: O_RDONLY)
             _ = try watch(signals.number, .signals)
             _ = try watch(committer.descriptor, .commits)
@@ -105,19 +111,7 @@ import Logging
         return Int(clamping: limit.rlim_cur)
     }
 
-    private static func takeSignals() throws(SystemError) -> Descriptor {
-        var set = sigset_t()
-        unsafe sigemptyset(&set)
-        for signal in [SIGHUP, SIGTERM, SIGINT, SIGUSR2] { unsafe sigaddset(&set, signal) }
-        guard unsafe pthread_sigmask(SIG_BLOCK, &set, nil) == 0 else {
-            throw .last("block signals")
-        }
-        // A file that may not grow, and a client that has gone, are errors, not ends.
-        Glibc.signal(SIGXFSZ, SIG_IGN)
-        Glibc.signal(SIGPIPE, SIG_IGN)
-        return try Descriptor(
-            "take signals", unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK)))
-    }
+    deinit { unsafe scratch.deallocate() }
 
     // MARK: The loop
 
@@ -125,19 +119,26 @@ import Logging
     /// - Returns: the exit code.
     package func run() throws(StartRefusal) -> Int32 {
         try begin()
-        while shutdown != .finished {
-            let count = loop.wait(timeout: sleepTime())
-            now = MonotonicClock.now()
-            for index in 0..<count {
-                let event = loop.event(index)
-                dispatch(event.token, event.interest)
-            }
-            for action in timers.takeDue(at: now) { action() }
-            takeInPart()
-            for service in busy { service.takeOutcomes() }
-            finishTurn()
-        }
+        while !isFinished { turn(waiting: timeToSleep()) }
         return exitCode
+    }
+
+    package var isFinished: Bool { shutdown == .finished }
+
+    /// - Returns: how many events there were.
+    @discardableResult
+    package func turn(waiting: Moment.Span?) -> Int {
+        let count = loop.wait(timeout: waiting)
+        now = ground.now()
+        for index in 0..<count {
+            let event = loop.event(index)
+            dispatch(event.token, event.interest)
+        }
+        for action in timers.takeDue(at: now) { action() }
+        takeInPart()
+        for service in busy { service.takeOutcomes() }
+        finishTurn()
+        return count
     }
 
     private func finishTurn() {
@@ -160,7 +161,7 @@ import Logging
     }
 
     /// How long nothing can happen but an event.
-    private func sleepTime() -> Moment.Span? {
+    package func timeToSleep() -> Moment.Span? {
         if !intake.isEmpty || shutdown == .finished { return .milliseconds(0) }
         // Raise the flags, then look once more: a host either sees the flag or is seen.
         busy.removeAll { service in
@@ -174,7 +175,7 @@ import Logging
             if host.reader.isBehind(host.ring) { return .milliseconds(0) }
         }
         guard let next = timers.next else { return nil }
-        return next.since(MonotonicClock.now())
+        return next.since(ground.now())
     }
 
     private func dispatch(_ token: UInt64, _ interest: EventLoop.Interest) {
@@ -271,7 +272,7 @@ import Logging
     }
 
     private func hostHasEnded(_ host: HostProcess) {
-        guard let exit = Spawn.reap(host.pid) else { return }
+        guard let exit = ground.reap(host.pid) else { return }
         // Its last words, then its end.
         host.service.channelIsReadable(host)
         stopWatchingChannel(of: host)
@@ -315,7 +316,7 @@ import Logging
     }
 
     func after(_ span: Moment.Span, _ action: @escaping () -> Void) -> Timers.Handle {
-        timers.schedule(at: MonotonicClock.now().advanced(by: span), action)
+        timers.schedule(at: ground.now().advanced(by: span), action)
     }
 
     func cancel(_ handle: inout Timers.Handle?) {
@@ -324,7 +325,7 @@ import Logging
     }
 
     /// For what is measured within a turn.
-    func freshNow() -> Moment { MonotonicClock.now() }
+    func freshNow() -> Moment { ground.now() }
 
     func log(for service: Service) -> Logger {
         var log = logger

@@ -62,7 +62,8 @@ import Logging
                 print("\(file): the configuration is right")
                 return
             }
-            let supervisor = try Supervisor(final.absolute(), logger: logger)
+            let supervisor = try Supervisor(
+                final.absolute(), logger: logger, ground: LinuxGround())
             let code = try supervisor.run()
             throw ExitCode(code)
         } catch let refusal as ConfigurationRefusal {
