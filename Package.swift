@@ -131,6 +131,9 @@ let package = Package(
         .testTarget(
             name: "BatonWireTests", dependencies: ["BatonWire", "BatonCore"], swiftSettings: strict),
         .testTarget(
+            name: "BatonSupervisorTests", dependencies: ["BatonSupervisor", "BatonCore"],
+            swiftSettings: strict),
+        .testTarget(
             name: "ProcessTests",
             dependencies: ["BatonClient", "BatonLinux", "BatonCore", "BatonWire", "CLinux"],
             swiftSettings: strict),

@@ -19,6 +19,10 @@ package struct Limits: Equatable, Sendable {
     package var prepareTimeout = Moment.Span.seconds(10)
     package var suspendTimeout = Moment.Span.seconds(5)
     package var migrateTimeout = Moment.Span.seconds(5)
+    /// How long one message may be in hand before its host is ended; zero: as long as it likes.
+    package var handleTimeout = Moment.Span.seconds(60)
+    /// How long a service that is removed may take to handle what waits.
+    package var drainTimeout = Moment.Span.seconds(30)
     /// How long a host may take to end by itself.
     package var stopTimeout = Moment.Span.seconds(2)
     /// How long `SIGTERM` may take in all.
@@ -29,6 +33,10 @@ package struct Limits: Equatable, Sendable {
     /// Restarts of a host within `restartPeriod` before the service is stopped.
     package var restarts = 5
     package var restartPeriod = Moment.Span.seconds(30)
+    /// Bytes of one mailbox kept for a rollback alone; beyond them the release is confirmed.
+    package var probationBytes = 256 << 20
+    /// Bytes of memory one host may have; 0: as many as it likes.
+    package var hostMemory = 0
     /// Failed attempts at one message before it is a dead letter.
     package var attempts: UInt32 = 3
 
@@ -62,6 +70,10 @@ package enum FixedLimits {
     package static let imageBytes = 512 << 20
     /// Bytes of an image read and hashed in one turn of the loop.
     package static let imageStepBytes = 512 << 10
+    /// Candidates prepared at the same time in one reload; the rest queue.
+    package static let preparedAtOnce = 8
+    /// Bytes of the configuration file.
+    package static let configurationBytes = 1 << 20
     /// Images kept beside those in use.
     package static let coldImages = 4
     package static let versionBytes = 63

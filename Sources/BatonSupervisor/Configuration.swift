@@ -1,4 +1,5 @@
-// What the operator has set: directories, durability, limits. Runs in batond.
+// What the operator has set: directories, limits, what holds for all services and for single ones,
+// groups. Runs in batond.
 
 import BatonCore
 import Glibc
@@ -30,9 +31,13 @@ package struct Configuration: Sendable {
 
     package var directories: Directories
     package var durability = Durability.commit
-    /// For the services that have one of their own.
-    package var serviceDurability: [ServiceName: Durability] = [:]
+    package var probation = Moment.Span.seconds(10)
     package var limits = Limits()
+    /// For the services that have settings of their own.
+    package var services: [ServiceName: ServiceSettings.Overrides] = [:]
+    package var groups: [Group] = []
+    /// The places of the configuration file that name a service which must be there.
+    package var mentions: [Mention] = []
     package var logLevel = LogLevel.info
     /// The program that runs a plugin.
     package var hostProgram: String
@@ -58,7 +63,31 @@ package struct Configuration: Sendable {
         return unsafe "\(String(cString: current))/\(path)"
     }
 
-    func durability(of service: ServiceName) -> Durability {
-        serviceDurability[service] ?? durability
+    package func settings(of service: ServiceName) -> ServiceSettings {
+        let own = services[service] ?? ServiceSettings.Overrides()
+        return ServiceSettings(
+            durability: own.durability ?? durability, restart: own.restart ?? .permanent,
+            probation: own.probation ?? probation, rehearse: own.rehearse ?? 0,
+            rehearseAllow: own.rehearseAllow ?? 0, restarts: own.restarts ?? limits.restarts,
+            restartPeriod: own.restartPeriod ?? limits.restartPeriod)
+    }
+
+    package func group(of service: ServiceName) -> Group? {
+        groups.first { $0.services.contains(service) }
+    }
+
+    /// A service that is named at a place of the configuration file.
+    package struct Mention: Equatable, Sendable {
+        package var service: ServiceName
+        /// `/etc/baton/batond.yaml:12`.
+        package var place: String
+    }
+
+    /// Refuses what names a service that is not among `known`.
+    package func check(against known: Set<ServiceName>) throws(ConfigurationRefusal) {
+        guard let unknown = mentions.first(where: { !known.contains($0.service) }) else { return }
+        throw ConfigurationRefusal(
+            description: "\(unknown.place): there is no service '\(unknown.service)': put "
+                + "\(unknown.service).so into \(directories.plugins), or take it out of the group")
     }
 }

@@ -27,7 +27,9 @@ package final class Service {
 
     package let name: ServiceName
     let nameBytes: [UInt8]
-    let durability: Durability
+    /// What the operator has set for it; a reload may change it.
+    var settings: ServiceSettings
+    var durability: Durability { settings.durability }
     unowned let supervisor: Supervisor
     var log: Logger { supervisor.log(for: self) }
 
@@ -79,10 +81,9 @@ package final class Service {
         self.name = name
         nameBytes = Array(name.text.utf8)
         self.supervisor = supervisor
-        let configuration = supervisor.configuration
-        durability = configuration.durability(of: name)
+        settings = supervisor.configuration.settings(of: name)
         restartPolicy = RestartPolicy(
-            restarts: configuration.limits.restarts, period: configuration.limits.restartPeriod)
+            restarts: settings.restarts, period: settings.restartPeriod)
         self.mailbox = mailbox
         waiting.append(nil, slot: 0, count: self.mailbox.unsettledCount)
     }
