@@ -1,4 +1,5 @@
-// How often a host that died is started again: OTP's intensity and period, with backoff.
+// Whether, and after how long, a host that ended is started again: OTP's restart types, intensity
+// and period, with backoff.
 
 /// At most `restarts` in `period`; the first at once, each further one after twice as long, up to
 /// the period.
@@ -9,17 +10,40 @@ package struct RestartPolicy: Sendable {
         case stop(reason: String)
     }
 
-    private let restarts: Int
-    private let period: Moment.Span
+    private var type: RestartType
+    private var restarts: Int
+    private var period: Moment.Span
     private var deaths: [Moment] = []
 
-    package init(restarts: Int, period: Moment.Span) {
+    package init(
+        restarts: Int, period: Moment.Span, type: RestartType = .permanent
+    ) {
         self.restarts = restarts
         self.period = period
+        self.type = type
     }
 
-    /// A host died at `now`.
-    package mutating func died(at now: Moment) -> Decision {
+    /// Other bounds from here on; the deaths there were still count.
+    package mutating func change(restarts: Int, period: Moment.Span, type: RestartType) {
+        self.restarts = restarts
+        self.period = period
+        self.type = type
+    }
+
+    /// A host ended at `now`.
+    /// - Parameter wasNormal: by itself, with exit code 0.
+    package mutating func died(at now: Moment, wasNormal: Bool) -> Decision {
+        switch type {
+        case .permanent: break
+        case .transient:
+            guard !wasNormal else {
+                return .stop(reason: "a transient service may end so: 'baton resume' starts it")
+            }
+        case .temporary:
+            return .stop(
+                reason: "a temporary service is not started again by itself: 'baton resume' "
+                    + "starts it")
+        }
         deaths.removeAll { now.since($0) > period }
         deaths.append(now)
         guard deaths.count <= restarts else {

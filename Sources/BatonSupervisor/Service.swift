@@ -83,7 +83,7 @@ package final class Service {
         self.supervisor = supervisor
         settings = supervisor.configuration.settings(of: name)
         restartPolicy = RestartPolicy(
-            restarts: settings.restarts, period: settings.restartPeriod)
+            restarts: settings.restarts, period: settings.restartPeriod, type: settings.restart)
         self.mailbox = mailbox
         waiting.append(nil, slot: 0, count: self.mailbox.unsettledCount)
     }

@@ -222,7 +222,8 @@ extension Service {
             old = nil
             log.info("the old version's host ended", metadata: ["pid": "\(host.pid)"])
         } else if host === current {
-            currentHasEnded(host, reason)
+            currentHasEnded(
+                host, reason, wasNormal: host.endReason == nil && exit == .code(0))
         }
     }
 
@@ -234,7 +235,7 @@ extension Service {
         }
     }
 
-    private func currentHasEnded(_ host: HostProcess, _ reason: String) {
+    private func currentHasEnded(_ host: HostProcess, _ reason: String, wasNormal: Bool) {
         // What it published before it died counts.
         takeOutcomes(all: true)
         current = nil
@@ -257,7 +258,7 @@ extension Service {
                 waitsForRoom = false
                 startLater(after: Self.untilItPasses)
             } else {
-                restartAfterEnd(reason)
+                restartAfterEnd(reason, wasNormal: wasNormal)
             }
         }
     }
@@ -290,8 +291,8 @@ extension Service {
         }
     }
 
-    private func restartAfterEnd(_ reason: String) {
-        switch restartPolicy.died(at: supervisor.now) {
+    private func restartAfterEnd(_ reason: String, wasNormal: Bool) {
+        switch restartPolicy.died(at: supervisor.now, wasNormal: wasNormal) {
         case .stop(let why): stop(because: "\(reason); \(why)")
         case .restart(let wait):
             restarts += 1
