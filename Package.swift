@@ -140,6 +140,10 @@ let package = Package(
         .testTarget(
             name: "BatonClientTests", dependencies: ["BatonClient", "BatonLinux"],
             swiftSettings: strict),
+        .testTarget(
+            name: "BatonSystemdTests",
+            dependencies: ["BatonSystemd", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         .testTarget(name: "SystemdTests", swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ] + plugins.map(\.target)

@@ -117,7 +117,10 @@ extension Supervisor {
                     outcome: .refused(.prepare, reason: refusal.reason),
                     total: self.freshNow().since(begun))
                 service.lastVerdict = verdict
-                service.log.error("\(verdict.summary)", metadata: ["phase": "prepare"])
+                self.emit(
+                    Event(
+                        .refused, service: service.name, from: service.currentVersion,
+                        cause: refusal.reason, refusedIn: .prepare))
                 if service.currentImage == nil { service.stop(because: refusal.reason) }
                 done(verdict)
             }
@@ -182,13 +185,10 @@ extension Supervisor {
         reload = .idle
         let ordered = verdicts.sorted { $0.service < $1.service }
         let changed = ordered.filter { $0.outcome != .current }
-        lastSummary =
-            changed.isEmpty
-            ? nil
-            : "last reload: "
-                + changed.map { "\($0.service) \($0.isRefused ? "refused" : $0.to ?? "")" }
-                .joined(separator: ", ")
-        if changed.isEmpty { logger.info("reload: every image is current") }
+        let changes = changed.map { "\($0.service) \($0.isRefused ? "refused" : $0.to ?? "")" }
+            .joined(separator: ", ")
+        lastSummary = changed.isEmpty ? nil : "last reload: " + changes
+        emit(Event(.reloaded, cause: changed.isEmpty ? "every image is current" : changes))
         manager.ready(status: summary)
         for waiter in waiters { waiter(.success(ordered)) }
         guard !reloadWaiters.isEmpty else { return }

@@ -24,7 +24,7 @@ extension Supervisor {
 
     func beginShutdown() {
         guard shutdown == .running else { return }
-        logger.notice("stopping")
+        emit(Event(.stopping))
         manager.stopping()
         shutdown = .suspending
         for listener in listeners { stopWatching(listener.socket.number, token: listener.token) }

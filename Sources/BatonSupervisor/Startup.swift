@@ -61,8 +61,7 @@ extension Supervisor {
         } catch {
             quarantined[name] = "\(error)"
             services[name] = nil
-            logger.critical(
-                "quarantined: \(error)", metadata: ["service": "\(name)", "event": "quarantine"])
+            emit(Event(.quarantined, service: name, cause: "\(error)"))
             do throws(StoreError) { try listen(.quarantined(reason: "\(error)"), at: socket) } catch
             {
                 logger.error("\(error)")
@@ -157,7 +156,7 @@ extension Supervisor {
     private func becomeReady() {
         guard !isReady, unsettledStarts.isEmpty else { return }
         isReady = true
-        logger.notice("ready: \(summary)")
+        emit(Event(.ready, cause: summary))
         manager.ready(status: summary)
         guard !reloadWaiters.isEmpty else { return }
         let waiters = reloadWaiters

@@ -5,8 +5,16 @@ import CSystemd
 import Glibc
 import Logging
 
-/// A log handler for swift-log. Metadata `service` becomes the journal's field `BATON_SERVICE`.
+/// A log handler for swift-log. Metadata `service` becomes the journal's field `BATON_SERVICE`, and so
+/// on; only `messageIDKey` becomes a field of the journal's own, `MESSAGE_ID`.
 package struct JournalLog: LogHandler {
+    /// 32 hexadecimal digits that name the kind of the message.
+    package static let messageIDKey = "message_id"
+    /// What a message with an id says in its text already, or has for programs only.
+    private static let saidInText: Set = [
+        "event", "phase", "from", "to", "cause", "message", "duration_microseconds", messageIDKey,
+    ]
+
     package var logLevel = Logger.Level.info
     package var metadata = Logger.Metadata()
     private let isJournal: Bool
@@ -36,7 +44,9 @@ package struct JournalLog: LogHandler {
         var line = "\(level.rawValue): "
         if let service = fields["service"] { line += "\(service): " }
         line += text
-        for (key, value) in fields.sorted(by: { $0.key < $1.key }) where key != "service" {
+        let said = fields[Self.messageIDKey] == nil ? [] : Self.saidInText
+        for (key, value) in fields.sorted(by: { $0.key < $1.key })
+        where key != "service" && !said.contains(key) {
             line += " \(key)=\(value)"
         }
         line = String(line.map { $0.isNewline ? " " : $0 }) + "\n"
@@ -46,10 +56,7 @@ package struct JournalLog: LogHandler {
     // MARK: The journal
 
     private func toJournal(_ level: Logger.Level, _ text: String, _ fields: Logger.Metadata) {
-        var entries = [
-            "MESSAGE=\(text)", "PRIORITY=\(priority(level))", "SYSLOG_IDENTIFIER=batond",
-        ]
-        for (key, value) in fields { entries.append("BATON_\(fieldName(key))=\(value)") }
+        let entries = Self.entries(level, text, fields)
         let pointers = unsafe entries.map { unsafe strdup($0) }
         defer { unsafe pointers.forEach { unsafe free($0) } }
         let vectors = unsafe pointers.map { pointer in
@@ -58,7 +65,17 @@ package struct JournalLog: LogHandler {
         _ = unsafe sd_journal_sendv(vectors, Int32(vectors.count))
     }
 
-    private func priority(_ level: Logger.Level) -> Int {
+    /// The journal's fields, each as `NAME=value`.
+    package static func entries(
+        _ level: Logger.Level, _ text: String, _ fields: Logger.Metadata
+    ) -> [String] {
+        ["MESSAGE=\(text)", "PRIORITY=\(priority(level))", "SYSLOG_IDENTIFIER=batond"]
+            + fields.sorted { $0.key < $1.key }.map { key, value in
+                key == messageIDKey ? "MESSAGE_ID=\(value)" : "BATON_\(fieldName(key))=\(value)"
+            }
+    }
+
+    private static func priority(_ level: Logger.Level) -> Int {
         switch level {
         case .trace, .debug: 7
         case .info: 6
@@ -69,7 +86,7 @@ package struct JournalLog: LogHandler {
         }
     }
 
-    private func fieldName(_ key: String) -> String {
+    private static func fieldName(_ key: String) -> String {
         String(
             key.uppercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
     }
