@@ -1,4 +1,5 @@
-// Reads messages out of the mailbox's segments, mapped read-only. Runs in baton-host.
+// Reads messages out of the mailbox's segments, mapped read-only. Runs in baton-host, and in the
+// simulator's hosts.
 //
 // What lies before the published position is whole and does not change; so no checksum is computed
 // here. Every length is checked all the same.
@@ -7,7 +8,7 @@ import BatonCore
 import BatonLinux
 import Glibc
 
-struct LogReader: ~Copyable {
+package struct LogReader: ~Copyable {
     private struct Known {
         var byteCount: Int
         /// Where the segment before it ends.
@@ -29,14 +30,20 @@ struct LogReader: ~Copyable {
     private static let recordHeaderBytes = 32
     private static let message: UInt8 = 2
 
-    @safe enum Step {
+    package init() {}
+
+    deinit { for old in known.values { _ = close(old.descriptor) } }
+
+    @safe package enum Step {
         /// Nothing before the published position.
         case none
         case message(sequence: UInt64, UnsafeRawBufferPointer)
         case broken(String)
     }
 
-    mutating func add(ordinal: UInt32, byteCount: UInt32, previousEnd: UInt32, descriptor: Int32) {
+    package mutating func add(
+        ordinal: UInt32, byteCount: UInt32, previousEnd: UInt32, descriptor: Int32
+    ) {
         if let replaced = known[ordinal] { _ = close(replaced.descriptor) }
         known[ordinal] = Known(
             byteCount: Int(byteCount), previousEnd: previousEnd, descriptor: descriptor)
@@ -44,7 +51,7 @@ struct LogReader: ~Copyable {
     }
 
     /// Goes to `position`, and reads messages from `sequence` on.
-    mutating func seek(_ position: LogPosition, sequence: UInt64) -> Bool {
+    package mutating func seek(_ position: LogPosition, sequence: UInt64) -> Bool {
         next = sequence
         guard enter(position.segment, at: Int(position.offset)) else { return false }
         for (ordinal, old) in known where ordinal < position.segment {
@@ -67,13 +74,13 @@ struct LogReader: ~Copyable {
         return mapped != nil
     }
 
-    func isBefore(_ published: LogPosition) -> Bool {
+    package func isBefore(_ published: LogPosition) -> Bool {
         LogPosition(segment: segment, offset: UInt32(truncatingIfNeeded: offset)) < published
     }
 
     /// The next message before `published`.
     @inline(__always)
-    mutating func step(published: LogPosition) -> Step {
+    package mutating func step(published: LogPosition) -> Step {
         while LogPosition(segment: segment, offset: UInt32(truncatingIfNeeded: offset)) < published
         {
             if offset == end {

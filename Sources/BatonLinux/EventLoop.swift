@@ -26,6 +26,9 @@ import Glibc
 
     deinit { unsafe events.deallocate() }
 
+    /// Readable when something that is waited for has come.
+    package var descriptor: Int32 { epoll.number }
+
     /// - Parameter token: comes back with each event of this descriptor.
     package func add(_ descriptor: Int32, _ interest: Interest, token: UInt64)
         throws(SystemError)

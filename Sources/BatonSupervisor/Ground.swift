@@ -45,3 +45,10 @@ package protocol DiskWorker: AnyObject {
 }
 
 extension Worker: DiskWorker where Job == DiskJob, Result == DiskJob.Result {}
+
+extension Service {
+    /// Its hosts' processes, by what they are to it.
+    package var processes: (current: Int32?, candidate: Int32?, old: Int32?) {
+        (current?.pid, candidate?.pid, old?.pid)
+    }
+}

@@ -435,4 +435,11 @@ package final class Service {
             perform(upgrade.switchIsDurable())
         }
     }
+
+    /// Lets go of who is waited for and who waits: they hold the service in turn.
+    func abandon() {
+        (waiting, heldUp, repliedTo) = (WaitingQueue(), [], [])
+        (attempt, queue, suspendWaiters) = (nil, [], [])
+        (current, candidate, old) = (nil, nil, nil)
+    }
 }

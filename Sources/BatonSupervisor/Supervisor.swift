@@ -72,7 +72,7 @@ import Logging
     var unsettledStarts: Set<ServiceName> = []
     var isReady = false
     var shutdown = ShutdownState.running
-    private var exitCode: Int32 = 0
+    package private(set) var exitCode: Int32 = 0
     private var sandboxNoted = false
 
     package init(_ configuration: Configuration, logger: Logger, ground: any Ground)
@@ -357,5 +357,26 @@ import Logging
         logger.critical("batond ends, and recovers from disk at its next start: \(reason)")
         exitCode = 74
         shutdown = .finished
+    }
+
+    // MARK: For the simulator
+
+    /// What a wait in `turn` waits at.
+    package var descriptor: Int32 { loop.descriptor }
+
+    /// Lets go of everything at once, as the kernel does for a process that was killed: nothing is
+    /// said, nothing is written. The supervisor must not be used on.
+    package func abandon() {
+        timers = Timers()
+        watched = []
+        intake = IntakeQueue()
+        reload = .idle
+        reloadWaiters = []
+        commit = GroupCommit()
+        (touched, busy, toFlush, listeners) = ([], [], [], [])
+        for connection in connections.values { connection.shutDown() }
+        connections = [:]
+        for service in services.values { service.abandon() }
+        services = [:]
     }
 }
