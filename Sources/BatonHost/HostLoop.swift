@@ -23,6 +23,7 @@ import Glibc
     private var hasStarted = false
     private var stateLimit = 0
     private var isRunning = false
+    private var replay: Replay?
     private var attention: UInt64 = 0
 
     // Since the last publication:
@@ -36,6 +37,15 @@ import Glibc
     private var lastEndedAt: UInt64 = 0
     private var singly = 0
 
+    /// Messages that are handled again: up to which, and what is said when they are.
+    private struct Replay {
+        var through: UInt64
+        var generation: UInt32
+    }
+    /// `replay.through`, in the one word that the path of a message looks at; no message has its
+    /// resting value.
+    private var lastOfReplay = UInt64.max
+
     /// Roughly 50 µs of the cycle counter: how long a finished message may wait for others.
     private static let batchCycles: UInt64 = 150_000
     /// Roughly 1 ms. After a message that took longer, the next ones do not wait for each other.
@@ -44,8 +54,16 @@ import Glibc
     private static let batchBytes = 64 << 10
 
     /// Runs until batond goes or says so.
-    package static func main(supervisor: Int32) -> Never {
+    /// - Parameter memoryLimit: bytes of memory that this process may have for data; 0: no limit.
+    package static func main(supervisor: Int32, memoryLimit: UInt64) -> Never {
         guard baton_die_with_parent(supervisor) != 0 else { exit(0) }
+        if memoryLimit > 0 {
+            var limit = rlimit(
+                rlim_cur: rlim_t(memoryLimit), rlim_max: rlim_t(memoryLimit))
+            guard unsafe setrlimit(__rlimit_resource_t(RLIMIT_DATA.rawValue), &limit) == 0 else {
+                exit(71)
+            }
+        }
         let sandbox = UInt8(clamping: max(0, baton_sandbox()))
         load(inside: sandbox).run()
     }
@@ -57,7 +75,9 @@ import Glibc
             say(
                 .loaded(
                     name: plugin.name, version: plugin.version, abi: UInt32(BATON_ABI),
-                    sandbox: sandbox, hasState: plugin.hasState))
+                    sandbox: sandbox, hasState: plugin.hasState,
+                    stateVersion: plugin.stateVersion, takesFrom: plugin.takes.lowerBound,
+                    takesTo: plugin.takes.upperBound))
             return loop
         } catch {
             say(.refused(reason: error.reason))
@@ -111,6 +131,7 @@ import Glibc
                 switch log.step(published: LogPosition(word: ring.load(.published))) {
                 case .message(let sequence, let bytes):
                     unsafe handleMessage(sequence, bytes)
+                    if sequence == lastOfReplay { endReplay() }
                     continue
                 case .none: publish()
                 case .broken(let reason): die(reason)
@@ -132,6 +153,7 @@ import Glibc
             unsafe outcomes.write(
                 .passed, sequence: sequence, UnsafeRawBufferPointer(start: nil, count: 0), to: ring)
         } else {
+            ring.store(.inHandSince, lastEndedAt)
             ring.store(.inHand, sequence)
             unsafe call.pointee.begin()
             let handled = unsafe plugin.table.pointee.handle(
@@ -210,6 +232,7 @@ import Glibc
         bytesWritten = 0
         usedMemory = false
         ring.store(.inHand, 0)
+        ring.store(.inHandSince, 0)
         if outcomes.publish(ring) {
             _ = baton_eventfd_write(HostChannel.Number.wakesSupervisor, 1)
         }
@@ -254,49 +277,85 @@ import Glibc
 
     private mutating func obey(_ command: HostCommand, _ descriptor: Int32?) {
         switch command {
-        case .start(let stateBytes, let fromVersion, let stateLimit):
+        case .start(
+            let stateBytes, let fromVersion, let stateLimit, let stateVersion, let downgrade):
             self.stateLimit = Int(stateLimit)
-            start(stateBytes.map(Int.init), fromVersion, descriptor)
+            let state = takeState(stateBytes.map(Int.init), descriptor)
+            start(
+                state, from: stateBytes == nil ? "" : fromVersion, stateVersion, downgrade)
         case .segment(let ordinal, let byteCount, let previousEnd):
             guard let descriptor else { die("a segment without its descriptor") }
             log.add(
                 ordinal: ordinal, byteCount: byteCount, previousEnd: previousEnd,
                 descriptor: descriptor)
         case .run(let position, let sequence, let carefulThrough, let dead):
-            guard log.seek(position, sequence: sequence) else { die("no segment for \(position)") }
-            self.dead = Set(dead)
+            begin(at: position, sequence, passingOver: dead)
             self.carefulThrough = carefulThrough
-            isRunning = true
+            forgetReplay()
         case .proceed: isRunning = true
         case .suspend(let generation):
             publish()
             isRunning = false
             Self.say(.suspended(generation: generation))
         case .stop: leave()
+        case .replay(let position, let sequence, let through, let generation, let dead):
+            begin(at: position, sequence, passingOver: dead)
+            carefulThrough = 0
+            replay = Replay(through: through, generation: generation)
+            lastOfReplay = through
+            if sequence > through { endReplay() }
         }
     }
 
-    private mutating func start(_ stateBytes: Int?, _ fromVersion: String, _ descriptor: Int32?) {
+    private mutating func begin(
+        at position: LogPosition, _ sequence: UInt64, passingOver dead: [UInt64]
+    ) {
+        guard log.seek(position, sequence: sequence) else { die("no segment for \(position)") }
+        self.dead = Set(dead)
+        isRunning = true
+    }
+
+    private mutating func endReplay() {
+        guard let ended = replay else { return }
+        forgetReplay()
+        publish()
+        isRunning = false
+        Self.say(.suspended(generation: ended.generation))
+    }
+
+    private mutating func forgetReplay() {
+        replay = nil
+        lastOfReplay = .max
+    }
+
+    /// The state sent with a command; empty if there is none.
+    private func takeState(_ byteCount: Int?, _ descriptor: Int32?) -> [UInt8] {
+        guard let descriptor else { return [] }
+        let memory = Descriptor(owning: descriptor)
+        guard let byteCount else { return [] }
+        var state = [UInt8](repeating: 0, count: byteCount)
+        do throws(SystemError) {
+            let got = try unsafe state.withUnsafeMutableBytes { buffer in
+                Result { () throws(SystemError) in try unsafe memory.read(into: buffer, at: 0) }
+            }.get()
+            guard got == byteCount else { throw SystemError("read the state", code: EIO) }
+        } catch { die("\(error)") }
+        return state
+    }
+
+    private mutating func start(
+        _ state: [UInt8], from version: String, _ stateVersion: UInt32, _ downgrade: Bool
+    ) {
         if hasStarted { stop() }
-        var state: [UInt8] = []
-        if let stateBytes, let descriptor {
-            let memory = Descriptor(owning: descriptor)
-            state = [UInt8](repeating: 0, count: stateBytes)
-            do throws(SystemError) {
-                let got = try unsafe state.withUnsafeMutableBytes { buffer in
-                    Result { () throws(SystemError) in try unsafe memory.read(into: buffer, at: 0) }
-                }.get()
-                guard got == stateBytes else { throw SystemError("read the state", code: EIO) }
-            } catch { die("\(error)") }
-        }
         unsafe call.pointee.reason = ""
-        let version = Array((stateBytes == nil ? "" : fromVersion).utf8)
+        let version = Array(version.utf8)
         let result = unsafe state.withUnsafeBytes { state in
             unsafe version.withUnsafeBytes { version in
                 var start = unsafe baton_start(
                     size: MemoryLayout<baton_start>.size,
                     state: baton_bytes(bytes: state.baseAddress, count: state.count),
-                    from_version: baton_bytes(bytes: version.baseAddress, count: version.count))
+                    from_version: baton_bytes(bytes: version.baseAddress, count: version.count),
+                    state_version: stateVersion, downgrade: downgrade ? 1 : 0)
                 return unsafe plugin.table.pointee.start(
                     plugin.table.pointee.context, host, handle, &start)
             }

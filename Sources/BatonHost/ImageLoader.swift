@@ -16,6 +16,9 @@ struct ImageError: Error {
     let table: UnsafePointer<baton_table>
     let name: String
     let version: String
+    /// The format of the state that it writes, and those that it takes; 0 and 0...0 if undeclared.
+    let stateVersion: UInt32
+    let takes: ClosedRange<UInt32>
 
     var hasState: Bool { unsafe table.pointee.snapshot != nil }
 }
@@ -43,12 +46,23 @@ enum ImageLoader {
     }
 
     private static func check(_ table: UnsafePointer<baton_table>) throws(ImageError) -> Plugin {
-        let value = unsafe table.pointee
-        guard unsafe value.size >= MemoryLayout<baton_table>.size else {
+        let size = unsafe table.pointee.size
+        guard size >= leastSize else {
             throw ImageError(
-                reason: unsafe "the plugin's table has \(value.size) bytes, at least "
-                    + "\(MemoryLayout<baton_table>.size) are needed: set size to sizeof(baton_table)"
+                reason: "the plugin's table has \(size) bytes, at least \(leastSize) are needed: "
+                    + "set size to sizeof(baton_table)"
             )
+        }
+        // What lies beyond its size is not the plugin's; zeros declare nothing.
+        var value = unsafe baton_table()
+        unsafe withUnsafeMutableBytes(of: &value) { value in
+            unsafe value.copyMemory(
+                from: UnsafeRawBufferPointer(start: table, count: min(size, value.count)))
+        }
+        if size < wholeSize {
+            unsafe value.state_version = 0
+            unsafe value.takes_from = 0
+            unsafe value.takes_to = 0
         }
         guard unsafe value.abi == UInt32(BATON_ABI) else {
             throw ImageError(
@@ -64,7 +78,34 @@ enum ImageLoader {
                 reason: "the plugin's name or version is not 1 to \(FixedLimits.versionBytes) "
                     + "printable characters")
         }
-        return unsafe Plugin(table: table, name: name, version: version)
+        let takes = try takenFormats(
+            unsafe value.takes_from, unsafe value.takes_to, writes: unsafe value.state_version)
+        return unsafe Plugin(
+            table: table, name: name, version: version, stateVersion: value.state_version,
+            takes: takes)
+    }
+
+    /// Up to here the first published baton.h had it: all that a plugin must have.
+    private static let leastSize =
+        MemoryLayout<baton_table>.offset(of: \.state_version) ?? MemoryLayout<baton_table>.size
+    private static let wholeSize =
+        (MemoryLayout<baton_table>.offset(of: \.takes_to) ?? 0) + MemoryLayout<UInt32>.size
+
+    private static func takenFormats(_ from: UInt32, _ to: UInt32, writes: UInt32)
+        throws(ImageError) -> ClosedRange<UInt32>
+    {
+        if from == 0, to == 0 { return 0...0 }
+        guard from > 0, from <= to else {
+            throw ImageError(
+                reason: "the plugin takes the state formats \(from) to \(to): set takes_from and "
+                    + "takes_to to the first and the last, counted from 1")
+        }
+        guard writes == 0 || (from...to).contains(writes) else {
+            throw ImageError(
+                reason: "the plugin writes state format \(writes) and takes \(from) to \(to): it "
+                    + "must take its own, to go on after a crash")
+        }
+        return from...to
     }
 
     private static func text(_ pointer: UnsafePointer<CChar>?) -> String? {

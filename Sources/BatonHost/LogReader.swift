@@ -13,10 +13,10 @@ package struct LogReader: ~Copyable {
         var byteCount: Int
         /// Where the segment before it ends.
         var previousEnd: UInt32
-        /// Not mapped yet.
         var descriptor: Int32
     }
 
+    /// The segment that is read and later ones; earlier ones are let go.
     private var known: [UInt32: Known] = [:]
     private var mapped: Mapping?
     private var segment: UInt32 = 0
@@ -50,27 +50,25 @@ package struct LogReader: ~Copyable {
         if ordinal == segment &+ 1 { end = Int(previousEnd) }
     }
 
-    /// Goes to `position`, and reads messages from `sequence` on.
+    /// Goes to `position`, back or forth, and reads messages from `sequence` on.
     package mutating func seek(_ position: LogPosition, sequence: UInt64) -> Bool {
         next = sequence
-        guard enter(position.segment, at: Int(position.offset)) else { return false }
-        for (ordinal, old) in known where ordinal < position.segment {
-            _ = close(old.descriptor)
-            known[ordinal] = nil
-        }
-        return true
+        return enter(position.segment, at: Int(position.offset))
     }
 
     private mutating func enter(_ ordinal: UInt32, at offset: Int) -> Bool {
         self.offset = offset
         end = known[ordinal &+ 1].map { Int($0.previousEnd) }
         if ordinal == segment, mapped != nil { return true }
-        guard let entered = known.removeValue(forKey: ordinal) else { return false }
+        guard let entered = known[ordinal] else { return false }
         segment = ordinal
         do throws(SystemError) {
             mapped = try Mapping(entered.descriptor, count: entered.byteCount, writable: false)
         } catch { mapped = nil }
-        _ = close(entered.descriptor)
+        for (ordinal, old) in known where ordinal < segment {
+            _ = close(old.descriptor)
+            known[ordinal] = nil
+        }
         return mapped != nil
     }
 

@@ -31,6 +31,9 @@ import Synchronization
         case supervisorSleeps
         /// By the host: it waits for room in the ring.
         case hostWaitsForRoom
+        /// By the host: the cycle counter when the message in hand was begun, 0 if none is.
+        /// `CycleClock` tells how long ago that is.
+        case inHandSince
     }
 
     private let mapping: Mapping

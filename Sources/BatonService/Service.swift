@@ -45,6 +45,16 @@ public protocol StatefulService: Service, ~Copyable {
     /// that message's `reply.stateChanged` was set to false; the result is kept together with the
     /// reply, as one.
     func snapshot() -> [UInt8]
+
+    /// The number of the format that `snapshot` writes: 1, and one more whenever the format changes.
+    /// 0, as it is if left out: not declared.
+    static var stateVersion: UInt32 { get }
+
+    /// The formats that `init(from:)` can take, this version's own among them: `1...3`. Where they
+    /// are declared, Baton refuses an upgrade that cannot work before anything stops, and knows at
+    /// a rollback whether this version can take what the newer one has made. `0...0`, as it is if
+    /// left out: not declared, and only `init(from:)` can tell.
+    static var takesStateVersions: ClosedRange<UInt32> { get }
 }
 
 /// A state and the code that made it.
@@ -53,10 +63,18 @@ public struct SavedState: Sendable {
     public var bytes: [UInt8]
     /// The label of the version that returned it.
     public var version: String
+    /// The number of its format, as that version declared it; 0 if it declared none.
+    public var stateVersion: UInt32
+    /// Whether that version is newer than this one: a rollback, or an upgrade to an older image.
+    public var isDowngrade: Bool
 
-    public init(bytes: [UInt8], version: String) {
+    public init(
+        bytes: [UInt8], version: String, stateVersion: UInt32 = 0, isDowngrade: Bool = false
+    ) {
         self.bytes = bytes
         self.version = version
+        self.stateVersion = stateVersion
+        self.isDowngrade = isDowngrade
     }
 }
 
@@ -66,4 +84,7 @@ extension Service where Self: ~Copyable {
 
 extension StatefulService where Self: ~Copyable {
     public init() throws { try self.init(from: nil) }
+
+    public static var stateVersion: UInt32 { 0 }
+    public static var takesStateVersions: ClosedRange<UInt32> { 0...0 }
 }

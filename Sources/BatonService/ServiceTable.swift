@@ -15,7 +15,7 @@ extension Service where Self: ~Copyable {
     /// long.
     @safe public static func table(_ hostABI: UInt32) -> ServiceTable? {
         guard hostABI == BATON_ABI else { return nil }
-        return unsafe makeTable(name, version, RunningStateless<Self>())
+        return unsafe makeTable(name, version, RunningStateless<Self>(), writes: 0, takes: 0...0)
     }
 }
 
@@ -26,13 +26,16 @@ extension StatefulService where Self: ~Copyable {
     /// long.
     @safe public static func table(_ hostABI: UInt32) -> ServiceTable? {
         guard hostABI == BATON_ABI else { return nil }
-        return unsafe makeTable(name, version, RunningStateful<Self>())
+        return unsafe makeTable(
+            name, version, RunningStateful<Self>(), writes: stateVersion,
+            takes: takesStateVersions)
     }
 }
 
 /// The table and all it refers to are never freed: the host uses them until its process ends.
 private func makeTable(
-    _ name: String, _ version: String, _ service: RunningService
+    _ name: String, _ version: String, _ service: RunningService, writes stateVersion: UInt32,
+    takes: ClosedRange<UInt32>
 ) -> ServiceTable {
     let table = UnsafeMutablePointer<baton_table>.allocate(capacity: 1)
     unsafe table.initialize(
@@ -45,7 +48,10 @@ private func makeTable(
             start: start,
             handle: handle,
             snapshot: service.keepsState ? snapshot : nil,
-            stop: stop))
+            stop: stop,
+            state_version: stateVersion,
+            takes_from: takes.lowerBound,
+            takes_to: takes.upperBound))
     return unsafe UnsafePointer(table)
 }
 
@@ -62,7 +68,7 @@ private func start(
     context: UnsafeMutableRawPointer?, host: UnsafePointer<baton_host>?, call: OpaquePointer?,
     start: UnsafePointer<baton_start>?
 ) -> Int32 {
-    guard let start = unsafe start?.pointee else { return 1 }
+    guard let start = unsafe start else { return 1 }
     return unsafe serve(context, host, call) { service, call in
         do {
             try service.start(unsafe savedState(start))
@@ -119,9 +125,15 @@ private func serve(
 }
 
 /// An empty state is none: there is nothing in it that a version could have come from.
-private func savedState(_ start: baton_start) -> SavedState? {
-    guard unsafe start.state.count > 0 else { return nil }
-    return unsafe SavedState(
-        bytes: Array(start.state.buffer),
-        version: String(decoding: start.from_version.buffer, as: UTF8.self))
+private func savedState(_ start: UnsafePointer<baton_start>) -> SavedState? {
+    let bytes = unsafe Array(start.pointee.state.buffer)
+    guard !bytes.isEmpty else { return nil }
+    let version = unsafe String(decoding: start.pointee.from_version.buffer, as: UTF8.self)
+    // An older host's struct ends before the rest.
+    guard unsafe start.pointee.size >= MemoryLayout<baton_start>.size else {
+        return SavedState(bytes: bytes, version: version)
+    }
+    return SavedState(
+        bytes: bytes, version: version, stateVersion: unsafe start.pointee.state_version,
+        isDowngrade: unsafe start.pointee.downgrade != 0)
 }

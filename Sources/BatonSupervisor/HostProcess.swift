@@ -48,7 +48,10 @@ final class HostProcess {
     /// Heard while a large outcome was looked for.
     private var unheard: [HostReport] = []
 
-    init(_ service: Service, image: Image, program: String) throws(SystemError) {
+    /// - Parameter memoryLimit: bytes of memory the process may have for data; 0: no limit.
+    init(_ service: Service, image: Image, program: String, memoryLimit: Int = 0)
+        throws(SystemError)
+    {
         self.service = service
         self.image = image
         var pair = try UnixSocket.pair()
@@ -60,7 +63,7 @@ final class HostProcess {
         wakesHost = try .event()
         wakesSupervisor = try .event()
         let child = try service.supervisor.ground.spawnHost(
-            program, arguments: [service.name.text, "\(getpid())"],
+            program, arguments: [service.name.text, "\(getpid())", "\(memoryLimit)"],
             environment: Self.environment(),
             descriptors: [
                 (theirs.number, HostChannel.Number.channel),
@@ -112,7 +115,10 @@ final class HostProcess {
         startedRevision = revision
         let limit = UInt32(clamping: limit)
         guard let state else {
-            send(.start(stateBytes: nil, fromVersion: "", stateLimit: limit))
+            send(
+                .start(
+                    stateBytes: nil, fromVersion: "", stateLimit: limit, stateVersion: 0,
+                    downgrade: false))
             return
         }
         do throws(SystemError) {
@@ -122,7 +128,7 @@ final class HostProcess {
             send(
                 .start(
                     stateBytes: UInt32(state.bytes.count), fromVersion: state.version,
-                    stateLimit: limit),
+                    stateLimit: limit, stateVersion: 0, downgrade: false),
                 descriptors: [memory.number])
         } catch { kill("its state could not be handed over (\(error))") }
     }

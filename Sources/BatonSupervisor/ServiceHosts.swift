@@ -77,7 +77,7 @@ extension Service {
     private func heard(_ report: HostReport, from host: HostProcess) {
         let said: HostMachine.Said
         switch report {
-        case .loaded(_, let version, _, let sandbox, _):
+        case .loaded(_, let version, _, let sandbox, _, _, _, _):
             host.version = version
             supervisor.noteSandbox(sandbox)
             said = .loaded

@@ -8,8 +8,10 @@ import BatonCore
 /// From batond to a host.
 package enum HostCommand: Equatable, Sendable {
     /// Take the state in the memfd sent with it (none if `stateBytes` is `nil`); it may become
-    /// `stateLimit` bytes long.
-    case start(stateBytes: UInt32?, fromVersion: String, stateLimit: UInt32)
+    /// `stateLimit` bytes long. `stateVersion`: its format, as who made it declared it, or 0.
+    case start(
+        stateBytes: UInt32?, fromVersion: String, stateLimit: UInt32, stateVersion: UInt32,
+        downgrade: Bool)
     /// A segment of the log, its descriptor sent with it. `previousEnd`: where the segment before
     /// it ends.
     case segment(ordinal: UInt32, byteCount: UInt32, previousEnd: UInt32)
@@ -17,7 +19,13 @@ package enum HostCommand: Equatable, Sendable {
     /// Through `carefulThrough` each message's outcome is published before the next is begun: one of
     /// them has killed a host, and which one must be plain.
     case run(position: LogPosition, sequence: UInt64, carefulThrough: UInt64, dead: [UInt64])
-    /// Go on where you are.
+    /// Handle the messages from `sequence` through `through` (again), then wait, as if told to
+    /// suspend by `generation`. `position` is at or before `sequence`, in a segment that the host
+    /// has or is sent before.
+    case replay(
+        position: LogPosition, sequence: UInt64, through: UInt64, generation: UInt32,
+        dead: [UInt64])
+    /// Go on where you are; with what is left of a replay, if it was suspended in one.
     case proceed
     /// Finish the message in hand, then wait.
     case suspend(generation: UInt32)
@@ -27,7 +35,11 @@ package enum HostCommand: Equatable, Sendable {
 
 /// From a host to batond.
 package enum HostReport: Equatable, Sendable {
-    case loaded(name: String, version: String, abi: UInt32, sandbox: UInt8, hasState: Bool)
+    /// `stateVersion`: the format that it writes, or 0. It takes those from `takesFrom` through
+    /// `takesTo`; both are 0 if that is not declared.
+    case loaded(
+        name: String, version: String, abi: UInt32, sandbox: UInt8, hasState: Bool,
+        stateVersion: UInt32, takesFrom: UInt32, takesTo: UInt32)
     case started
     case refused(reason: String)
     case suspended(generation: UInt32)
@@ -40,12 +52,15 @@ extension HostCommand {
     package func encoded() -> [UInt8] {
         var bytes = FrameBytes()
         switch self {
-        case .start(let stateBytes, let fromVersion, let stateLimit):
+        case .start(
+            let stateBytes, let fromVersion, let stateLimit, let stateVersion, let downgrade):
             bytes.put(UInt8(1))
             bytes.put(UInt8(stateBytes == nil ? 0 : 1))
             bytes.put(stateBytes ?? 0)
             bytes.put(fromVersion, atMost: FixedLimits.versionBytes)
             bytes.put(stateLimit)
+            bytes.put(stateVersion)
+            bytes.put(UInt8(downgrade ? 1 : 0))
         case .segment(let ordinal, let byteCount, let previousEnd):
             bytes.put(UInt8(2))
             bytes.put(ordinal)
@@ -56,13 +71,19 @@ extension HostCommand {
             bytes.put(position.word)
             bytes.put(sequence)
             bytes.put(carefulThrough)
-            bytes.put(UInt32(dead.count))
-            for sequence in dead { bytes.put(sequence) }
+            bytes.put(dead)
         case .proceed: bytes.put(UInt8(4))
         case .suspend(let generation):
             bytes.put(UInt8(5))
             bytes.put(generation)
         case .stop: bytes.put(UInt8(6))
+        case .replay(let position, let sequence, let through, let generation, let dead):
+            bytes.put(UInt8(7))
+            bytes.put(position.word)
+            bytes.put(sequence)
+            bytes.put(through)
+            bytes.put(generation)
+            bytes.put(dead)
         }
         return bytes.bytes
     }
@@ -73,10 +94,12 @@ extension HostCommand {
         switch reader.byte() {
         case 1:
             guard let has = reader.byte(), let count = reader.integer(UInt32.self),
-                let version = reader.text(), let limit = reader.integer(UInt32.self)
+                let version = reader.text(), let limit = reader.integer(UInt32.self),
+                let format = reader.integer(UInt32.self), let downgrade = reader.byte()
             else { return nil }
             self = .start(
-                stateBytes: has == 0 ? nil : count, fromVersion: version, stateLimit: limit)
+                stateBytes: has == 0 ? nil : count, fromVersion: version, stateLimit: limit,
+                stateVersion: format, downgrade: downgrade != 0)
         case 2:
             guard let ordinal = reader.integer(UInt32.self),
                 let count = reader.integer(UInt32.self), let end = reader.integer(UInt32.self)
@@ -85,14 +108,8 @@ extension HostCommand {
         case 3:
             guard let word = reader.integer(UInt64.self),
                 let sequence = reader.integer(UInt64.self),
-                let careful = reader.integer(UInt64.self),
-                let count = reader.integer(UInt32.self), Int(count) <= FixedLimits.frameBytes / 8
+                let careful = reader.integer(UInt64.self), let dead = reader.sequences()
             else { return nil }
-            var dead: [UInt64] = []
-            for _ in 0..<count {
-                guard let sequence = reader.integer(UInt64.self) else { return nil }
-                dead.append(sequence)
-            }
             self = .run(
                 position: LogPosition(word: word), sequence: sequence, carefulThrough: careful,
                 dead: dead)
@@ -101,6 +118,15 @@ extension HostCommand {
             guard let generation = reader.integer(UInt32.self) else { return nil }
             self = .suspend(generation: generation)
         case 6: self = .stop
+        case 7:
+            guard let word = reader.integer(UInt64.self),
+                let sequence = reader.integer(UInt64.self),
+                let through = reader.integer(UInt64.self),
+                let generation = reader.integer(UInt32.self), let dead = reader.sequences()
+            else { return nil }
+            self = .replay(
+                position: LogPosition(word: word), sequence: sequence, through: through,
+                generation: generation, dead: dead)
         default: return nil
         }
         guard reader.isAtEnd else { return nil }
@@ -111,13 +137,18 @@ extension HostReport {
     package func encoded() -> [UInt8] {
         var bytes = FrameBytes()
         switch self {
-        case .loaded(let name, let version, let abi, let sandbox, let hasState):
+        case .loaded(
+            let name, let version, let abi, let sandbox, let hasState, let stateVersion,
+            let takesFrom, let takesTo):
             bytes.put(UInt8(1))
             bytes.put(name, atMost: FixedLimits.versionBytes)
             bytes.put(version, atMost: FixedLimits.versionBytes)
             bytes.put(abi)
             bytes.put(sandbox)
             bytes.put(UInt8(hasState ? 1 : 0))
+            bytes.put(stateVersion)
+            bytes.put(takesFrom)
+            bytes.put(takesTo)
         case .started: bytes.put(UInt8(2))
         case .refused(let reason):
             bytes.put(UInt8(3))
@@ -143,10 +174,12 @@ extension HostReport {
         case 1:
             guard let name = reader.text(), let version = reader.text(),
                 let abi = reader.integer(UInt32.self), let sandbox = reader.byte(),
-                let hasState = reader.byte()
+                let hasState = reader.byte(), let format = reader.integer(UInt32.self),
+                let from = reader.integer(UInt32.self), let to = reader.integer(UInt32.self)
             else { return nil }
             self = .loaded(
-                name: name, version: version, abi: abi, sandbox: sandbox, hasState: hasState != 0)
+                name: name, version: version, abi: abi, sandbox: sandbox, hasState: hasState != 0,
+                stateVersion: format, takesFrom: from, takesTo: to)
         case 2: self = .started
         case 3:
             guard let reason = reader.text() else { return nil }
@@ -175,6 +208,11 @@ private struct FrameBytes {
         }
     }
 
+    mutating func put(_ sequences: [UInt64]) {
+        put(UInt32(sequences.count))
+        for sequence in sequences { put(sequence) }
+    }
+
     /// Longer texts are cut.
     mutating func put(_ text: String, atMost limit: Int) {
         let utf8 = text.utf8.prefix(limit)
@@ -201,6 +239,18 @@ private struct FrameReader {
         for byte in rest.prefix(count).reversed() { value = value << 8 | Integer(byte) }
         rest = rest.dropFirst(count)
         return value
+    }
+
+    mutating func sequences() -> [UInt64]? {
+        guard let count = integer(UInt32.self), Int(count) <= FixedLimits.frameBytes / 8 else {
+            return nil
+        }
+        var sequences: [UInt64] = []
+        for _ in 0..<count {
+            guard let sequence = integer(UInt64.self) else { return nil }
+            sequences.append(sequence)
+        }
+        return sequences
     }
 
     mutating func text() -> String? {

@@ -72,7 +72,20 @@ typedef struct baton_start {
     size_t size;
     baton_bytes state;
     baton_bytes from_version;
+
+    /* Since Baton 0.2; only where `size` reaches so far (BATON_HAS). */
+
+    /* The format of `state`, as the version that made it declared it; 0 if it declared none. */
+    uint32_t state_version;
+    /* 1: a newer version made `state`, and this one takes over from it (a rollback, or an upgrade
+     * to an older image). */
+    uint32_t downgrade;
 } baton_start;
+
+/* Whether the struct at `pointer`, which begins with its size, reaches as far as `field`: it was
+ * made by code that knew it. */
+#define BATON_HAS(pointer, type, field)                                                            \
+    ((pointer)->size >= offsetof(type, field) + sizeof((pointer)->field))
 
 /* `handle` returns one of these. */
 enum baton_handled {
@@ -105,6 +118,18 @@ typedef struct baton_table {
 
     /* Optional: release what `start` took. */
     void (*stop)(void *context, const baton_host *host, baton_call *call);
+
+    /* Since Baton 0.2. A table that ends before these, as its `size` says, declares nothing. */
+
+    /* The format of the state that `snapshot` hands over, a number of the author's own that grows
+     * with each change of format; 0: not declared. Unlike `version` it is for the host to compare. */
+    uint32_t state_version;
+    /* The formats that `start` can take, from the first to the last; its own is one of them. 0 and
+     * 0: not declared, and only `start` can tell. Where both sides are declared, an upgrade that
+     * cannot work is refused before anything stops, and a rollback knows whether this version can
+     * take the state that the newer one has made. */
+    uint32_t takes_from;
+    uint32_t takes_to;
 } baton_table;
 
 /* The one function that a plugin exports: its table, valid for the life of the process, or NULL
