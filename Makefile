@@ -3,7 +3,7 @@
 #   make run       builds, then runs batond in this terminal with the services ping and counter
 #   make test      builds and runs every test
 #   make install   puts what was built below DESTDIR= PREFIX=/usr
-#   make bench     compares with the peers, side by side
+#   make bench     compares with the peers, side by side;  make bench-upgrade  only the upgrades
 #   make format    rewrites the Swift sources in the house style;  make lint  only complains
 #   make clean     removes what was built, and what `make run` keeps in ./run
 #
@@ -16,12 +16,14 @@ SWIFTFLAGS ?=
 BUILD ?= .build/release
 
 VENV := .build/venv
-# From Debian: to build and run it, and to test it.
+# From Debian: to build and run it, to test it, and to compare it.
 PACKAGES := libsystemd-dev pkg-config socat
 TEST_PACKAGES := redis-tools systemd-container python3-venv
+BENCH_PACKAGES := python3 erlang-base
 
 .DEFAULT_GOAL := build
-.PHONY: toolchain deps test-deps build run test venv install bench format lint clean
+.PHONY: toolchain deps test-deps bench-deps build run test venv install bench bench-upgrade format \
+	lint clean
 
 toolchain:
 	@command -v '$(SWIFT)' >/dev/null || { \
@@ -62,6 +64,9 @@ deps: toolchain
 
 test-deps: toolchain
 	@wanted='$(PACKAGES) $(TEST_PACKAGES)'; $(INSTALL_MISSING)
+
+bench-deps: toolchain
+	@wanted='$(PACKAGES) $(BENCH_PACKAGES)'; $(INSTALL_MISSING)
 
 build: deps
 	$(SWIFT) build -c release $(SWIFTFLAGS)
@@ -129,9 +134,11 @@ install:
 	        "'make SWIFTFLAGS=--static-swift-stdlib'" >&2 ;; \
 	esac
 
-bench: build
-	@if [ -x Benchmarks/run ]; then exec Benchmarks/run; \
-	else echo 'Benchmarks/run is missing' >&2; exit 1; fi
+bench: build bench-upgrade
+	Benchmarks/run
+
+bench-upgrade: build bench-deps
+	BUILD='$(abspath $(BUILD))' Benchmarks/upgrade
 
 format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests plugins
