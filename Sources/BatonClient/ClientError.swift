@@ -20,6 +20,14 @@ package enum ClientError: Error, Equatable, Sendable {
     /// The daemon answered `-CODE text`.
     case refused(code: String, text: String)
 
+    /// What the daemon answered: `CODE text`.
+    init(errorReply text: String) {
+        let parts = text.split(separator: " ", maxSplits: 1)
+        self = .refused(
+            code: parts.first.map(String.init) ?? "ERR",
+            text: parts.dropFirst().first.map(String.init) ?? "")
+    }
+
     package var exitStatus: CommandExit {
         switch self {
         case .noDaemon, .notAllowed, .pathTooLong, .system, .disconnected, .malformedReply:

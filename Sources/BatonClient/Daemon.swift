@@ -103,10 +103,7 @@ package struct Daemon: Sendable {
         var connection = try RESPConnection(path: socket, deadline: deadline)
         let reply = try connection.call(arguments, deadline: deadline)
         guard case .error(let text) = reply else { return reply }
-        let parts = text.split(separator: " ", maxSplits: 1)
-        throw .refused(
-            code: parts.first.map(String.init) ?? "ERR",
-            text: parts.dropFirst().first.map(String.init) ?? "")
+        throw ClientError(errorReply: text)
     }
 
     private func bulk(_ reply: RESPValue) throws(ClientError) -> [UInt8] {

@@ -82,13 +82,13 @@ package struct RESPConnection: ~Copyable {
         case "$":
             guard let count = try length(text, limit: Limits.bulk) else { return .null }
             return .bulk(try bytes(count, deadline: deadline))
-        case "*":
+        case "*", ">":
             guard let count = try length(text, limit: values) else { return .null }
             var elements: [RESPValue] = []
             for _ in 0..<count {
                 elements.append(try value(depth: depth + 1, values: &values, deadline: deadline))
             }
-            return .array(elements)
+            return Unicode.Scalar(type) == "*" ? .array(elements) : .push(elements)
         case "%":
             guard let count = try length(text, limit: values / 2) else { return .null }
             var members: [RESPValue.Member] = []

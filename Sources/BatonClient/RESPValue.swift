@@ -10,6 +10,8 @@ package indirect enum RESPValue: Equatable, Sendable {
     case null
     case boolean(Bool)
     case array([RESPValue])
+    /// Something that is no reply: an event, in RESP3. In RESP2 such things are arrays.
+    case push([RESPValue])
     /// Keys and values in the order sent.
     case map([Member])
 

@@ -92,7 +92,7 @@ extension Supervisor {
     }
 
     private func say(_ text: String, to socket: Int32) {
-        _ = unsafe send(socket, text, text.utf8.count, Int32(MSG_NOSIGNAL))
+        _ = unsafe Glibc.send(socket, text, text.utf8.count, Int32(MSG_NOSIGNAL))
     }
 
     // MARK: Reading
@@ -228,6 +228,7 @@ extension Supervisor {
         guard connection.state != .closed else { return }
         guard connection.flush(now: now) else { return close(connection) }
         if connection.isFinished { return close(connection) }
+        tellMissed(connection)
         resume(connection)
         watchAgain(connection)
         if connection.stalledSince != nil { expectReading(of: connection) }
@@ -272,6 +273,7 @@ extension Supervisor {
         connection.state = .closed
         stopWatching(connection.number, token: connection.token)
         connections[ObjectIdentifier(connection)] = nil
+        endSubscription(connection)
         connection.shutDown()
         if case .lines(let service) = connection.wire {
             service.connectionCount -= 1

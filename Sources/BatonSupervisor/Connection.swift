@@ -42,6 +42,8 @@ final class Connection {
     var name = ""
     /// The service it named last: most clients go on with the same.
     weak var lastService: Service?
+    /// If it is told events.
+    var subscription: Subscription?
     private(set) var output = OutputQueue()
     /// When the client last took something, while something waits for it.
     var stalledSince: Moment?
@@ -60,6 +62,13 @@ final class Connection {
     private var parkedCount = 0
     /// Calls that are to be answered by a time.
     var deadlines = CallDeadlines()
+
+    struct Subscription {
+        /// The slot of the confirmation, which events follow.
+        let confirmation: UInt64
+        /// Events dropped since the client last read fast enough.
+        var missed: UInt64 = 0
+    }
 
     private struct Parked {
         var bytes: [UInt8]
@@ -117,6 +126,21 @@ final class Connection {
             parkedCount += bytes.count
             parked[slot] = Parked(bytes: bytes, gated: gated)
         }
+    }
+
+    /// An event: it has no slot, and stands between two replies.
+    /// - Returns: false before the subscription is confirmed, and after the input has ended.
+    func push(_ append: (inout [UInt8]) -> Void) -> Bool {
+        guard let subscription, state == .open, headSlot > subscription.confirmation else {
+            return false
+        }
+        output.append(gated: false, append)
+        return true
+    }
+
+    /// Whether it may ask this: in RESP2 a subscriber could not tell replies from events.
+    func mayAsk(_ name: CommandName) -> Bool {
+        subscription == nil || writer.version == .three || name.isForSubscribers
     }
 
     /// Whether the reply of `slot` has not come yet.

@@ -59,7 +59,10 @@ extension Supervisor {
         }
         if shutdown == .releasing {
             guard commit.round == nil, commit.wanting.isEmpty, commit.gathering.isEmpty,
-                connections.values.allSatisfy({ !$0.output.hasReleased })
+                // Events are told as far as they are read; replies are waited for.
+                connections.values.allSatisfy({
+                    !$0.output.hasReleased || $0.subscription != nil
+                })
             else { return }
             shutdown = .closing
             for service in services.values { service.endLife() }

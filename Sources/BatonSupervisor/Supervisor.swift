@@ -46,6 +46,8 @@ import Logging
     var quarantined: [ServiceName: String] = [:]
     var listeners: [Listener] = []
     var connections: [ObjectIdentifier: Connection] = [:]
+    /// Connections that are told events.
+    var subscribers: [Connection] = []
     /// How many descriptors this process may have.
     let descriptorLimit = Supervisor.raiseDescriptorLimit()
     /// Kept so that a connection can be taken and closed when descriptors run out.

@@ -6,6 +6,8 @@ package enum CommandName: String, CaseIterable, Sendable {
     case send = "SEND"
     case ping = "PING"
     case status = "STATUS"
+    case subscribe = "SUBSCRIBE"
+    case unsubscribe = "UNSUBSCRIBE"
     case reload = "RELOAD"
     case upgrade = "UPGRADE"
     case suspend = "SUSPEND"
@@ -33,6 +35,8 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .call: 2...4
         case .send: 2...2
         case .ping, .status: 0...1
+        case .subscribe: 1...16
+        case .unsubscribe: 0...16
         case .reload, .quit: 0...0
         case .upgrade: 1...4
         case .suspend, .resume, .purge, .select: 1...1
@@ -47,8 +51,18 @@ package enum CommandName: String, CaseIterable, Sendable {
     package var changes: Bool {
         switch self {
         case .reload, .upgrade, .suspend, .resume, .purge: true
-        case .call, .send, .ping, .status, .hello, .client, .command, .config, .info, .select,
-            .quit:
+        case .call, .send, .ping, .status, .subscribe, .unsubscribe, .hello, .client, .command,
+            .config, .info, .select, .quit:
+            false
+        }
+    }
+
+    /// Whether a subscriber that speaks RESP2 may ask it, as with Redis.
+    package var isForSubscribers: Bool {
+        switch self {
+        case .ping, .subscribe, .unsubscribe, .quit: true
+        case .call, .send, .status, .reload, .upgrade, .suspend, .resume, .purge, .hello, .client,
+            .command, .config, .info, .select:
             false
         }
     }
@@ -60,6 +74,8 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .send: "SEND service payload"
         case .ping: "PING [text]"
         case .status: "STATUS [service]"
+        case .subscribe: "SUBSCRIBE events"
+        case .unsubscribe: "UNSUBSCRIBE [events]"
         case .reload: "RELOAD"
         case .upgrade: "UPGRADE service [IMAGE path] [FORCE]"
         case .suspend: "SUSPEND service"

@@ -74,6 +74,14 @@ package struct RESPWriter: Sendable {
         Self.header(Byte.asterisk, Int64(count), to: &output)
     }
 
+    /// The head of a push, which is no reply; `count` values must follow. In RESP2 it is an array.
+    package func push(_ count: Int, to output: inout [UInt8]) {
+        switch version {
+        case .two: array(count, to: &output)
+        case .three: Self.header(UInt8(ascii: ">"), Int64(count), to: &output)
+        }
+    }
+
     /// The head of a map; `pairs` keys, each with its value, must follow. In RESP2 it is an array
     /// of twice as many values.
     package func map(_ pairs: Int, to output: inout [UInt8]) {

@@ -76,7 +76,8 @@ extension Processes {
             let daemon = try TestDaemon(plugins: "faulty", "echo-c")
             var talk = Refrain(call: "echo-c", String(repeating: "y", count: 1_000_000))
             // An array: a line may not be as long as what follows.
-            talk.request = Array("*3\r\n$4\r\nCALL\r\n$6\r\necho-c\r\n$1000000\r\n".utf8)
+            talk.request =
+                Array("*3\r\n$4\r\nCALL\r\n$6\r\necho-c\r\n$1000000\r\n".utf8)
                 + [UInt8](repeating: UInt8(ascii: "y"), count: 1_000_000) + Array("\r\n".utf8)
             talk.opening = Array("CALL faulty \"sleep 3000\"\r\n".utf8)
             talk.openingReply = [Array("$5\r".utf8), Array("slept\r".utf8)]

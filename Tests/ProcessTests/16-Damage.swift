@@ -53,7 +53,7 @@ extension Processes {
         func openDirectory() throws {
             let daemon = try TestDaemon(plugins: "ping")
             let digest = try daemon.status("ping").digest
-            #expect(chmod(daemon.plugins, 0o777) == 0)
+            #expect(unsafe chmod(daemon.plugins, 0o777) == 0)
             try daemon.install(Products.image("ping-2"), as: "ping")
             let reload = try daemon.baton("reload")
             #expect(reload.exit == .code(1))
@@ -69,7 +69,7 @@ extension Processes {
             #expect(daemon.logText.contains("written by everybody"))
             #expect(try daemon.call("ping", "ping") == "pong")
 
-            #expect(chmod(daemon.plugins, 0o755) == 0)
+            #expect(unsafe chmod(daemon.plugins, 0o755) == 0)
             #expect(try daemon.client.reload().decoded().map(\.verdict) == [.upgraded])
         }
 
@@ -165,7 +165,7 @@ extension Processes {
             #expect(try daemon.stop() == .code(0))
             try daemon.start()
             #expect(try daemon.call("echo-c", "again") == "again")
-            #expect(unlink("\(daemon.state)/fill") == 0)
+            #expect(unsafe unlink("\(daemon.state)/fill") == 0)
             _ = consume fill
             try wait(for: "room") { (try? daemon.call("faulty", "room")) == "room" }
         }

@@ -90,5 +90,44 @@ extension Processes {
             #expect(run.output == "done\n", "\(run.error)")
             #expect(try daemon.call("counter", "0") == "\(2 * 500_500)")
         }
+
+        @Test(
+            "redis-py subscribes to events, in RESP2 and RESP3",
+            .enabled(if: hasRedisPy, "no redis-py: `make venv` prepares it in .build/venv"))
+        func redisPySubscribes() throws {
+            let script = """
+                import json, redis, sys
+                def message(p):
+                    while True:
+                        m = p.get_message(timeout=30)
+                        assert m is not None, 'no message'
+                        if m['type'] != 'pong':
+                            return m
+                for protocol in 2, 3:
+                    r = redis.Redis(unix_socket_path=sys.argv[1], protocol=protocol)
+                    control = redis.Redis(unix_socket_path=sys.argv[2], protocol=protocol)
+                    p = r.pubsub()
+                    p.subscribe('events')
+                    m = message(p)
+                    assert (m['type'], m['channel'], m['data']) == ('subscribe', b'events', 1), m
+                    control.execute_command('RELOAD')
+                    m = message(p)
+                    assert m['type'] == 'message' and m['channel'] == b'events', m
+                    assert json.loads(m['data'])['event'] == 'reloaded', m
+                    p.ping()
+                    control.execute_command('RELOAD')
+                    assert message(p)['type'] == 'message'
+                    p.unsubscribe()
+                    m = message(p)
+                    assert (m['type'], m['data']) == ('unsubscribe', 0), m
+                    p.close()
+                    assert r.execute_command('CALL', 'ping', 'ping') == b'pong'
+                print('done')
+                """
+            let run = try Tool.run(
+                Self.python, "-I", "-c", script, daemon.runtime.messageSocket,
+                daemon.runtime.controlSocket)
+            #expect(run.output == "done\n", "\(run.error)")
+        }
     }
 }

@@ -1,0 +1,170 @@
+// SUBSCRIBE events, and `baton events`: who is told what, and what happens to who does not read.
+
+import BatonClient
+import Foundation
+import Testing
+
+extension Processes {
+    @Suite("14 Events") struct Events {
+        let daemon: TestDaemon
+
+        init() throws {
+            daemon = try TestDaemon(plugins: "ping", "counter")
+        }
+
+        private var soon: Deadline { Deadline(after: .patience) }
+
+        private func connection() throws -> RESPConnection {
+            try RESPConnection(path: daemon.runtime.messageSocket, deadline: soon)
+        }
+
+        private func bulk(_ text: String) -> RESPValue { .bulk(Array(text.utf8)) }
+
+        private func json(_ message: RESPValue) throws -> [String: Any] {
+            let parts: [RESPValue]
+            switch message {
+            case .array(let elements), .push(let elements): parts = elements
+            default: throw Failure("\(message) is no event")
+            }
+            guard parts.count == 3, parts[0] == bulk("message"), parts[1] == bulk("events"),
+                case .bulk(let bytes) = parts[2],
+                let object = try JSONSerialization.jsonObject(with: Data(bytes))
+                    as? [String: Any]
+            else { throw Failure("\(message) is no event") }
+            return object
+        }
+
+        @Test("A subscriber is told what happens, with time and all members")
+        func told() throws {
+            var connection = try connection()
+            let confirmed = try connection.call("SUBSCRIBE", "events", deadline: soon)
+            #expect(confirmed == .array([bulk("subscribe"), bulk("events"), .integer(1)]))
+            _ = try daemon.client.reload()
+            let event = try json(try connection.receive(deadline: soon))
+            #expect(event["event"] as? String == "reloaded")
+            let time = try #require(event["time"] as? String)
+            let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+            #expect(try style.parse(time).timeIntervalSinceNow.magnitude < 60)
+            #expect(
+                Set(event.keys) == [
+                    "time", "service", "event", "phase", "from", "to", "digest", "cause", "pid",
+                    "message", "duration_microseconds",
+                ])
+        }
+
+        @Test("In RESP3 events are pushes, and commands are answered between them")
+        func pushes() throws {
+            var connection = try connection()
+            _ = try connection.call("HELLO", "3", deadline: soon)
+            let confirmed = try connection.call("SUBSCRIBE", "events", deadline: soon)
+            #expect(confirmed == .push([bulk("subscribe"), bulk("events"), .integer(1)]))
+            _ = try daemon.client.reload()
+            #expect(
+                try connection.call("CALL", "ping", "ping", deadline: soon)
+                    .isEventBefore(bulk("pong"), in: &connection))
+        }
+
+        @Test("In RESP2 a subscriber may ask few things, and after UNSUBSCRIBE everything again")
+        func restricted() throws {
+            var connection = try connection()
+            #expect(
+                try connection.call("UNSUBSCRIBE", deadline: soon)
+                    == .array([bulk("unsubscribe"), .null, .integer(0)]))
+            _ = try connection.call("SUBSCRIBE", "events", deadline: soon)
+            for words in [["CALL", "ping", "ping"], ["STATUS"], ["HELLO", "3"]] {
+                let reply = try connection.call(words.map { Array($0.utf8) }, deadline: soon)
+                guard case .error(let text) = reply else {
+                    Issue.record("\(words) was answered \(reply)")
+                    continue
+                }
+                #expect(text.hasPrefix("ERR this connection is subscribed"))
+            }
+            #expect(
+                try connection.call("PING", deadline: soon) == .array([bulk("pong"), bulk("")]))
+            #expect(
+                try connection.call("UNSUBSCRIBE", "events", deadline: soon)
+                    == .array([bulk("unsubscribe"), bulk("events"), .integer(0)]))
+            _ = try daemon.client.reload()
+            #expect(try connection.call("CALL", "ping", "ping", deadline: soon) == bulk("pong"))
+        }
+
+        @Test("There is one channel, and two names for it are two confirmations")
+        func channels() throws {
+            var connection = try connection()
+            guard case .error = try connection.call("SUBSCRIBE", "news", deadline: soon) else {
+                Issue.record("a channel that is none was taken")
+                return
+            }
+            let confirmation = RESPValue.array([bulk("subscribe"), bulk("events"), .integer(1)])
+            #expect(
+                try connection.call("SUBSCRIBE", "events", "events", deadline: soon)
+                    == confirmation)
+            #expect(try connection.receive(deadline: soon) == confirmation)
+        }
+
+        @Test("Nothing comes before the confirmation, and that waits for earlier replies")
+        func order() throws {
+            try daemon.client.change(.suspend, "counter")
+            var connection = try connection()
+            try connection.send(["CALL", "counter", "5"].map { Array($0.utf8) }, deadline: soon)
+            try connection.send(["SUBSCRIBE", "events"].map { Array($0.utf8) }, deadline: soon)
+            _ = try daemon.client.reload()
+            try daemon.client.change(.resume, "counter")
+            #expect(try connection.receive(deadline: soon) == bulk("5"))
+            #expect(
+                try connection.receive(deadline: soon)
+                    == .array([bulk("subscribe"), bulk("events"), .integer(1)]))
+            _ = try daemon.client.reload()
+            #expect(
+                try json(try connection.receive(deadline: soon))["event"] as? String == "reloaded")
+        }
+
+        @Test("A subscriber that does not read is told how much it missed, and holds up nobody")
+        func missed() throws {
+            let daemon = try TestDaemon(
+                plugins: "ping", configuration: "limits: {replies_bytes: 64 KiB}\n")
+            var events = try EventStream(daemon.runtime)
+            // More than the socket holds and the limit together.
+            let count = 1200
+            var control = try RESPConnection(path: daemon.runtime.controlSocket, deadline: soon)
+            for _ in 0..<count {
+                _ = try control.call("RELOAD", deadline: soon)
+            }
+            #expect(try daemon.call("ping", "ping") == "pong")
+            var seen = 0
+            var missed = 0
+            while seen + missed < count {
+                let event = try events.next(deadline: soon).decoded()
+                if event.event == "missed" {
+                    missed += try #require(event.count)
+                } else {
+                    #expect(event.event == "reloaded")
+                    seen += 1
+                }
+            }
+            #expect(seen > 0)
+            #expect(missed > 0)
+            // From here on it is told everything again.
+            _ = try control.call("RELOAD", deadline: soon)
+            #expect(try events.next(deadline: soon).decoded().event == "reloaded")
+        }
+
+        @Test("The end of the daemon is the last event, and waits for no subscriber")
+        func stopping() throws {
+            var events = try EventStream(daemon.runtime)
+            try daemon.stop()
+            #expect(try events.next(deadline: soon).decoded().event == "stopping")
+            #expect(throws: ClientError.disconnected) { _ = try events.next(deadline: soon) }
+        }
+    }
+}
+
+extension RESPValue {
+    /// Whether this is a push and the next value is `reply`.
+    fileprivate func isEventBefore(
+        _ reply: RESPValue, in connection: inout RESPConnection
+    ) throws -> Bool {
+        guard case .push = self else { return false }
+        return try connection.receive(deadline: Deadline(after: .patience)) == reply
+    }
+}
