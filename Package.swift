@@ -41,6 +41,7 @@ let plugins: [Plugin] = [
     Plugin(name: "echo-c", language: .c),
     // For the tests only.
     Plugin(name: "stamp", language: .c),
+    Plugin(name: "trial", language: .c),
     Plugin(name: "faulty", language: .c),
     Plugin(name: "hostile", language: .c),
     Plugin(name: "faulty-constructor", language: .c, defines: ["FAULTY_CONSTRUCTOR"]),
@@ -135,7 +136,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["BatonClient", "BatonLinux", "BatonCore", "BatonWire", "CLinux"],
+            dependencies: [
+                "BatonClient", "BatonStore", "BatonLinux", "BatonCore", "BatonWire", "CLinux",
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "BatonClientTests", dependencies: ["BatonClient", "BatonLinux"],

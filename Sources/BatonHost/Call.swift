@@ -38,7 +38,10 @@ struct Call: ~Copyable {
     var answer = Answer.reply
     var reply = ScratchBytes()
     var state = ScratchBytes()
-    var hasState = false
+    /// The bytes of the state that `snapshot` handed over, if it did. One beyond the limit is not
+    /// copied.
+    var stateCount: Int?
+    var stateLimit = 0
     var reason = ""
     private var linesThisSecond = 0
     private var second: UInt64 = 0
@@ -91,8 +94,9 @@ struct Call: ~Copyable {
                 },
                 state: { call, state in
                     unsafe Call.of(call) { (call: inout Call) in
-                        call.hasState = true
-                        unsafe call.state.replace(Call.bytes(state))
+                        let state = unsafe Call.bytes(state)
+                        call.stateCount = state.count
+                        if state.count <= call.stateLimit { unsafe call.state.replace(state) }
                     }
                 },
                 refuse: { call, reason in

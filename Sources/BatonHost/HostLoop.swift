@@ -1,5 +1,5 @@
 // The life of a host: loads its image, takes a state, handles messages in order, says what came of
-// them. Runs in baton-host, on its one thread.
+// them. Runs in baton-host, on its one thread. What it is told by batond is in HostOrders.swift.
 //
 // Invariants: outcomes are published only where they agree with the state; commands are obeyed only
 // between two messages; before it sleeps it has published everything and looked once more.
@@ -12,19 +12,18 @@ import CLinux
 import Glibc
 
 @safe package struct HostLoop: ~Copyable {
-    private let plugin: Plugin
-    private let host: UnsafePointer<baton_host>
-    private let call: UnsafeMutablePointer<Call>
-    private let ring: SharedRing
+    let plugin: Plugin
+    let host: UnsafePointer<baton_host>
+    let call: UnsafeMutablePointer<Call>
+    let ring: SharedRing
     private var outcomes = SharedRing.Writer()
-    private var log = LogReader()
-    private var dead: Set<UInt64> = []
-    private var carefulThrough: UInt64 = 0
-    private var hasStarted = false
-    private var stateLimit = 0
-    private var isRunning = false
-    private var replay: Replay?
-    private var attention: UInt64 = 0
+    var log = LogReader()
+    var dead: Set<UInt64> = []
+    var carefulThrough: UInt64 = 0
+    var hasStarted = false
+    var isRunning = false
+    var replay: Replay?
+    var attention: UInt64 = 0
 
     // Since the last publication:
     private var isDirty = false
@@ -38,13 +37,13 @@ import Glibc
     private var singly = 0
 
     /// Messages that are handled again: up to which, and what is said when they are.
-    private struct Replay {
+    struct Replay {
         var through: UInt64
         var generation: UInt32
     }
     /// `replay.through`, in the one word that the path of a message looks at; no message has its
     /// resting value.
-    private var lastOfReplay = UInt64.max
+    var lastOfReplay = UInt64.max
 
     /// Roughly 50 µs of the cycle counter: how long a finished message may wait for others.
     private static let batchCycles: UInt64 = 150_000
@@ -96,7 +95,7 @@ import Glibc
         }
     }
 
-    private static func say(_ report: HostReport, descriptors: [Int32] = []) {
+    static func say(_ report: HostReport, descriptors: [Int32] = []) {
         do throws(SystemError) {
             try HostChannel.send(
                 report.encoded(), descriptors: descriptors, on: HostChannel.Number.channel,
@@ -115,7 +114,7 @@ import Glibc
         }
     }
 
-    private var handle: OpaquePointer { unsafe OpaquePointer(call) }
+    var handle: OpaquePointer { unsafe OpaquePointer(call) }
 
     // MARK: The loop
 
@@ -208,18 +207,12 @@ import Glibc
     }
 
     /// Lets batond have everything handled so far, with the state it led to.
-    private mutating func publish() {
+    mutating func publish() {
         guard isDirty else { return }
-        if stateChanged, let snapshot = unsafe plugin.table.pointee.snapshot {
-            unsafe call.pointee.hasState = false
-            guard unsafe snapshot(plugin.table.pointee.context, host, handle) == 0 else {
-                die("snapshot failed")
-            }
-            if unsafe call.pointee.hasState {
+        if stateChanged {
+            if let failed = exportState() { die(failed) }
+            if unsafe call.pointee.stateCount != nil {
                 let state = unsafe call.pointee.state.bytes
-                guard state.count <= stateLimit else {
-                    die("the state has \(state.count) bytes, at most \(stateLimit) are kept")
-                }
                 if state.count <= SharedRing.entryBytes {
                     unsafe outcomes.write(.state, sequence: lastHandled, state, to: ring)
                 } else {
@@ -236,6 +229,16 @@ import Glibc
         if outcomes.publish(ring) {
             _ = baton_eventfd_write(HostChannel.Number.wakesSupervisor, 1)
         }
+    }
+
+    /// Has the plugin hand over its state, if it has one; says why it cannot be kept.
+    func exportState() -> String? {
+        unsafe call.pointee.stateCount = nil
+        guard let snapshot = unsafe plugin.table.pointee.snapshot else { return nil }
+        let failed = unsafe snapshot(plugin.table.pointee.context, host, handle)
+        guard failed == 0 else { return "snapshot returned \(failed)" }
+        let (count, limit) = unsafe (call.pointee.stateCount ?? 0, call.pointee.stateLimit)
+        return count > limit ? "the state has \(count) bytes, at most \(limit) are kept" : nil
     }
 
     private mutating func sleep(for flag: SharedRing.Word) {
@@ -258,135 +261,8 @@ import Glibc
         _ = ring.takeDown(flag)
     }
 
-    // MARK: Commands
-
-    private mutating func obey() {
-        attention = ring.load(.attention)
-        while true {
-            do throws(SystemError) {
-                switch try HostChannel.receive(on: HostChannel.Number.channel) {
-                case .nothing: return
-                case .end: leave()
-                case .frame(let bytes, let descriptor):
-                    guard let command = HostCommand(bytes) else { die("an unknown command") }
-                    obey(command, descriptor)
-                }
-            } catch { die("\(error)") }
-        }
-    }
-
-    private mutating func obey(_ command: HostCommand, _ descriptor: Int32?) {
-        switch command {
-        case .start(
-            let stateBytes, let fromVersion, let stateLimit, let stateVersion, let downgrade):
-            self.stateLimit = Int(stateLimit)
-            let state = takeState(stateBytes.map(Int.init), descriptor)
-            start(
-                state, from: stateBytes == nil ? "" : fromVersion, stateVersion, downgrade)
-        case .segment(let ordinal, let byteCount, let previousEnd):
-            guard let descriptor else { die("a segment without its descriptor") }
-            log.add(
-                ordinal: ordinal, byteCount: byteCount, previousEnd: previousEnd,
-                descriptor: descriptor)
-        case .run(let position, let sequence, let carefulThrough, let dead):
-            begin(at: position, sequence, passingOver: dead)
-            self.carefulThrough = carefulThrough
-            forgetReplay()
-        case .proceed: isRunning = true
-        case .suspend(let generation):
-            publish()
-            isRunning = false
-            Self.say(.suspended(generation: generation))
-        case .stop: leave()
-        case .replay(let position, let sequence, let through, let generation, let dead):
-            begin(at: position, sequence, passingOver: dead)
-            carefulThrough = 0
-            replay = Replay(through: through, generation: generation)
-            lastOfReplay = through
-            if sequence > through { endReplay() }
-        }
-    }
-
-    private mutating func begin(
-        at position: LogPosition, _ sequence: UInt64, passingOver dead: [UInt64]
-    ) {
-        guard log.seek(position, sequence: sequence) else { die("no segment for \(position)") }
-        self.dead = Set(dead)
-        isRunning = true
-    }
-
-    private mutating func endReplay() {
-        guard let ended = replay else { return }
-        forgetReplay()
-        publish()
-        isRunning = false
-        Self.say(.suspended(generation: ended.generation))
-    }
-
-    private mutating func forgetReplay() {
-        replay = nil
-        lastOfReplay = .max
-    }
-
-    /// The state sent with a command; empty if there is none.
-    private func takeState(_ byteCount: Int?, _ descriptor: Int32?) -> [UInt8] {
-        guard let descriptor else { return [] }
-        let memory = Descriptor(owning: descriptor)
-        guard let byteCount else { return [] }
-        var state = [UInt8](repeating: 0, count: byteCount)
-        do throws(SystemError) {
-            let got = try unsafe state.withUnsafeMutableBytes { buffer in
-                Result { () throws(SystemError) in try unsafe memory.read(into: buffer, at: 0) }
-            }.get()
-            guard got == byteCount else { throw SystemError("read the state", code: EIO) }
-        } catch { die("\(error)") }
-        return state
-    }
-
-    private mutating func start(
-        _ state: [UInt8], from version: String, _ stateVersion: UInt32, _ downgrade: Bool
-    ) {
-        if hasStarted { stop() }
-        unsafe call.pointee.reason = ""
-        let version = Array(version.utf8)
-        let result = unsafe state.withUnsafeBytes { state in
-            unsafe version.withUnsafeBytes { version in
-                var start = unsafe baton_start(
-                    size: MemoryLayout<baton_start>.size,
-                    state: baton_bytes(bytes: state.baseAddress, count: state.count),
-                    from_version: baton_bytes(bytes: version.baseAddress, count: version.count),
-                    state_version: stateVersion, downgrade: downgrade ? 1 : 0)
-                return unsafe plugin.table.pointee.start(
-                    plugin.table.pointee.context, host, handle, &start)
-            }
-        }
-        guard result == 0 else {
-            let reason = unsafe call.pointee.reason
-            Self.say(
-                .refused(
-                    reason: reason.isEmpty ? "start returned \(result)" : reason))
-            return
-        }
-        hasStarted = true
-        Self.say(.started)
-    }
-
-    private mutating func stop() {
-        hasStarted = false
-        if let stop = unsafe plugin.table.pointee.stop {
-            unsafe stop(plugin.table.pointee.context, host, handle)
-        }
-    }
-
-    /// The end in order: what is handled is published first.
-    private mutating func leave() -> Never {
-        publish()
-        if hasStarted { stop() }
-        exit(0)
-    }
-
     /// The end in disorder: batond reads why, and starts another.
-    private func die(_ reason: String) -> Never {
+    func die(_ reason: String) -> Never {
         Self.say(.log(level: UInt8(BATON_ERROR.rawValue), text: "the host ends: \(reason)"))
         _exit(70)
     }

@@ -87,9 +87,9 @@ enum ImageLoader {
 
     /// Up to here the first published baton.h had it: all that a plugin must have.
     private static let leastSize =
-        MemoryLayout<baton_table>.offset(of: \.state_version) ?? MemoryLayout<baton_table>.size
+        unsafe MemoryLayout<baton_table>.offset(of: \.state_version) ?? MemoryLayout<baton_table>.size
     private static let wholeSize =
-        (MemoryLayout<baton_table>.offset(of: \.takes_to) ?? 0) + MemoryLayout<UInt32>.size
+        unsafe (MemoryLayout<baton_table>.offset(of: \.takes_to) ?? 0) + MemoryLayout<UInt32>.size
 
     private static func takenFormats(_ from: UInt32, _ to: UInt32, writes: UInt32)
         throws(ImageError) -> ClosedRange<UInt32>

@@ -19,12 +19,17 @@ enum ProcessTable {
     }
 
     /// The memory of `pid` that is in RAM, in KiB.
-    static func residentKibibytes(_ pid: pid_t) throws -> Int {
+    static func residentKibibytes(_ pid: pid_t) throws -> Int { try kibibytes("VmRSS", pid) }
+
+    /// The most that it ever was.
+    static func peakKibibytes(_ pid: pid_t) throws -> Int { try kibibytes("VmHWM", pid) }
+
+    private static func kibibytes(_ field: String, _ pid: pid_t) throws -> Int {
         let lines = text("/proc/\(pid)/status").split(separator: "\n")
-        guard let line = lines.first(where: { $0.hasPrefix("VmRSS:") }),
+        guard let line = lines.first(where: { $0.hasPrefix("\(field):") }),
             let number = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first,
             let kibibytes = Int(number)
-        else { throw Failure("process \(pid) has no VmRSS") }
+        else { throw Failure("process \(pid) has no \(field)") }
         return kibibytes
     }
 

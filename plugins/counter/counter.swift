@@ -2,12 +2,15 @@
 // the whole state.
 //
 // Three versions are built from this file. Each takes the state of those before it, so an upgrade
-// from any to any later one loses nothing; CounterState.swift is where that is decided.
+// from any to any later one loses nothing; CounterState.swift is where that is decided. None takes the
+// state of a later one, and says so: an upgrade back is refused, a rollback goes by the messages.
 
 import BatonService
 
 struct Counter: StatefulService {
     static let version = "\(CounterState.format)"
+    static let stateVersion = UInt32(CounterState.format)
+    static let takesStateVersions = 1...UInt32(CounterState.format)
 
     private var state: CounterState
 

@@ -4,7 +4,7 @@
  * of it into a process of its own, asks that function for a table, and calls the table from one
  * thread, one call at a time, in this order:
  *
- *     start  (handle* snapshot?)*  stop  [start ...]
+ *     start  snapshot?  (handle* snapshot?)*  stop  [start ...]
  *
  * Everything is synchronous. Nothing that crosses this line changes its owner: what the host hands
  * to a function is valid until that function returns, what the plugin hands to a host function is
@@ -106,7 +106,8 @@ typedef struct baton_table {
      * anything else refuses (say why with `host->refuse`). During an upgrade it is called while
      * the old version still serves, with a copy of the state, so that a migration that cannot work
      * is found before anything stops; if the state changed since, `stop` and `start` follow
-     * once more with the last one. */
+     * once more with the last one. A state that was taken must come out again: `snapshot` is
+     * called after it, and a state that is too large, or none, refuses too. */
     int (*start)(void *context, const baton_host *host, baton_call *call, const baton_start *start);
 
     /* One message. */
