@@ -47,6 +47,9 @@ package struct Limits: Equatable, Sendable {
 package enum FixedLimits {
     package static let firstSegmentBytes = 256 << 10
     package static let lastSegmentBytes = 16 << 20
+    /// Dead letters of one service, and their bytes: each base record of the log holds them all.
+    package static let deadLetters = 256
+    package static let deadLetterBytes = 4 << 20
     /// Descriptors that clients do not get: batond's own, and those of a service with three hosts.
     package static let descriptorsKept = 64
     package static let descriptorsPerService = 24

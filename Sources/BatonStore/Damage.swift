@@ -67,7 +67,9 @@ extension Recovery {
                     rest.proof = "the batch at offset \(offset) says that it had been made durable"
                     return rest
                 }
-            case .message, .settle, .switch, .attempt, .deadLetter, .epoch, .base: break
+            case .message, .settle, .switch, .attempt, .deadLetter, .epoch, .base, .confirm,
+                .forget:
+                break
             }
         }
         return rest

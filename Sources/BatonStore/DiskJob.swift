@@ -22,16 +22,17 @@ package enum DiskJob: Sendable {
     /// A commit: all of it, or it has failed.
     case sync([SyncTarget])
     case makeSpare(ServiceName, directory: OpenFile, byteCount: Int)
-    /// A segment that nothing needs becomes the spare.
-    case recycle(ServiceName, directory: OpenFile, ordinal: UInt32, byteCount: Int)
-    case remove(directory: OpenFile, ordinals: [UInt32])
+    /// Segments that nothing needs any more, the oldest first; the last of them becomes the spare, if
+    /// its size is given. Where one cannot be removed those behind it stay: there is never a gap.
+    case letGo(ServiceName, directory: OpenFile, ordinals: [UInt32], spareByteCount: Int?)
     /// Writes an image's bytes, from a memfd, under `name` and makes it durable.
     case keepImage(ServiceName, directory: OpenFile, name: String, image: OpenFile, byteCount: Int)
 
     package enum Result: Sendable {
         case synced(SystemError?)
         case spare(ServiceName, byteCount: Int, SystemError?)
-        case removed(SystemError?)
+        /// How many of the segments are gone.
+        case gone(ServiceName, count: Int, SystemError?)
         case imageKept(ServiceName, name: String, SystemError?)
     }
 
@@ -48,21 +49,21 @@ package enum DiskJob: Sendable {
                 attempt { () throws(SystemError) in
                     try SegmentFile.make(SegmentFile.spare, in: directory, byteCount: byteCount)
                 })
-        case .recycle(let service, let directory, let ordinal, let byteCount):
-            return .spare(
-                service, byteCount: byteCount,
-                attempt { () throws(SystemError) in
-                    try SegmentFile.rename(
-                        Segment.fileName(ordinal), to: SegmentFile.spare, in: directory)
-                    try directory.sync(data: false)
-                })
-        case .remove(let directory, let ordinals):
-            return .removed(
-                attempt { () throws(SystemError) in
-                    for ordinal in ordinals {
-                        try SegmentFile.remove(Segment.fileName(ordinal), in: directory)
+        case .letGo(let service, let directory, let ordinals, let spareByteCount):
+            var count = 0
+            let error = attempt { () throws(SystemError) in
+                for ordinal in ordinals {
+                    let name = Segment.fileName(ordinal)
+                    if spareByteCount != nil, count == ordinals.count - 1 {
+                        try SegmentFile.rename(name, to: SegmentFile.spare, in: directory)
+                        try directory.sync(data: false)
+                    } else {
+                        try SegmentFile.remove(name, in: directory)
                     }
-                })
+                    count += 1
+                }
+            }
+            return .gone(service, count: count, error)
         case .keepImage(let service, let directory, let name, let image, let byteCount):
             return .imageKept(
                 service, name: name,

@@ -1,5 +1,7 @@
 // A service's mailbox: the log that its messages, outcomes and switches are appended to.
 // Used in batond, by the loop's thread.
+// MailboxDurability.swift makes it durable and lets go of it, Retention.swift says what of it stays,
+// MailboxReading.swift finds what is in it.
 //
 // Invariants: what is appended gathers in one buffer, which `flush` writes with one pwrite as one
 // batch; a host reads up to `readable`, which is always flushed; nothing counts as durable before
@@ -13,17 +15,18 @@ import Glibc
 
 @safe package struct Mailbox: ~Copyable {
     package let service: ServiceName
-    package private(set) var standing: Standing
+    package private(set) var standing: MailboxMachine
     /// The last message appended.
     package private(set) var appended: SequenceNumber
     /// Up to where everything was durable at the last sync.
-    package private(set) var durable: LogPosition
-    package private(set) var durableSettled: SequenceNumber
+    package internal(set) var durable: LogPosition
+    /// Messages after this one must stay in the log, for who reads them once more.
+    package var keepFrom: SequenceNumber?
 
     let directory: OpenFile
     var segments: [Segment]  // the last one is written
     var active: OpenFile
-    private let epoch: UInt32
+    let epoch: UInt32
     private let byteLimit: Int
 
     // The batch being gathered, from its header on; empty if `filled` is 0.
@@ -37,22 +40,23 @@ import Glibc
     /// Where in the active segment the next batch begins.
     private var offset: Int
 
-    /// The cursor as the flushed batches have it.
-    private var flushedSettled: SequenceNumber
-    private var unsynced: [SyncTarget] = []
-    private var activeIsDirty = false
-    private var syncing: (position: LogPosition, settled: SequenceNumber)?
-    private var unsealed: [(file: OpenFile, ordinal: UInt32, end: Int)] = []
-    private var spare = Spare.none
-    private var jobs: [DiskJob] = []
+    /// What is needed of the messages, as the flushed batches have it.
+    var flushedNeeded: SequenceNumber
+    var unsynced: [SyncTarget] = []
+    var activeIsDirty = false
+    var syncing: (position: LogPosition, needed: SequenceNumber)?
+    var unsealed: [(file: OpenFile, ordinal: UInt32, end: Int)] = []
+    var spare = Spare.none
+    var retired = Retired()
+    var jobs: [DiskJob] = []
 
-    private enum Spare: Equatable {
+    enum Spare: Equatable {
         case none, making
         case ready(byteCount: Int)
     }
-    private var hasSpare: Bool {
-        if case .ready = spare { true } else { false }
-    }
+    /// What of the active segment messages leave free. The settling of what is there must not fail
+    /// for a message that comes: until there is a spare, some of the segment is kept for it.
+    private var kept = 0
 
     static let batchBytes = Record.size(payload: 32)
     private static let flushBytes = 1 << 20
@@ -60,7 +64,7 @@ import Glibc
     /// From what recovery found. `end` is where the next batch begins.
     init(
         service: ServiceName, directory: OpenFile, segments: [Segment], active: OpenFile,
-        standing: Standing, appended: SequenceNumber, epoch: UInt32, batchNumber: UInt64,
+        standing: MailboxMachine, appended: SequenceNumber, epoch: UInt32, batchNumber: UInt64,
         chain: UInt32, end: Int, hasSpareOf spareBytes: Int?, byteLimit: Int
     ) {
         guard let last = segments.last else { preconditionFailure("a mailbox has a segment") }
@@ -78,10 +82,10 @@ import Glibc
         activeByteCount = last.byteCount
         offset = end
         durable = LogPosition(segment: last.ordinal, offset: UInt32(end))
-        durableSettled = standing.settled
-        flushedSettled = standing.settled
+        flushedNeeded = standing.needed
         if let spareBytes { spare = .ready(byteCount: spareBytes) }
         unsafe buffer = .allocate(byteCount: 64 << 10, alignment: 16)
+        reckon()
     }
 
     deinit { unsafe buffer.deallocate() }
@@ -95,6 +99,7 @@ import Glibc
     /// Whether something is written that a sync would make durable.
     package var needsSync: Bool { activeIsDirty || !unsynced.isEmpty }
 
+    var isSyncing: Bool { syncing != nil }
     private var activeSegment: Segment { segments[segments.count - 1] }
     /// Of the active segment; kept apart, for the hot path.
     private var activeByteCount: Int
@@ -105,31 +110,33 @@ import Glibc
     package mutating func append(_ message: UnsafeRawBufferPointer) throws(StoreError)
         -> SequenceNumber
     {
-        let size = Record.size(payload: message.count)
-        // The settling of what is there must not fail for a message that comes: until there is a
-        // spare, some of the segment is kept for it.
-        let kept = hasSpare ? 0 : max(min(activeByteCount / 8, 1 << 20), 4 * settleByteCount)
-        try reserve(size, keeping: kept, isMessage: true)
+        try reserve(Record.size(payload: message.count), keeping: kept, isMessage: true)
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
         appended = number
         return number
     }
 
-    /// What a settle record of a state like the present one takes.
-    private var settleByteCount: Int { Record.size(payload: standing.state?.bytes.count ?? 0) }
-
     /// Everything up to `sequence` is handled; `state` is what it has become, if it changed.
-    package mutating func settle(upTo sequence: SequenceNumber, state: [UInt8]?)
+    /// - Parameter format: the number its maker has declared for this form of state; 0 if none.
+    package mutating func settle(upTo sequence: SequenceNumber, state: [UInt8]?, format: UInt32 = 0)
         throws(StoreError)
     {
         precondition(
             sequence <= appended && (sequence > standing.settled || state != nil),
             "settling \(sequence) of \(appended) after \(standing.settled)")
-        try reserve(Record.size(payload: state?.count ?? 0))
-        let flags = state == nil ? 0 : Record.hasState
-        put(.settle, flags: flags, state ?? [], sequence: sequence.value)
-        standing.settle(upTo: sequence, state: state)
+        if let state {
+            let first = format == 0 ? nil : format
+            try reserve(Record.size(payload: state.count + (first == nil ? 0 : 4)))
+            let flags = Record.hasState | (first == nil ? 0 : Record.hasFormat)
+            put(.settle, flags: flags, state, after: first, sequence: sequence.value)
+        } else {
+            try reserve(Record.size(payload: 0))
+            put(.settle, [], sequence: sequence.value)
+        }
+        let fits = standing.settle(upTo: sequence, state: state, format: format)
+        precondition(fits, "settling \(sequence) after \(standing.settled)")
+        if state != nil { reckon() }
     }
 
     /// A host died over this message.
@@ -140,29 +147,66 @@ import Glibc
         var writer = PayloadWriter()
         writer.put(count)
         put(.attempt, writer.bytes, sequence: sequence.value)
-        standing.attempts[sequence.value] = count
+        standing.recordAttempt(at: sequence.value, count: count)
         return count
     }
 
-    /// Sets a message aside: hosts pass over it.
-    package mutating func bury(_ sequence: SequenceNumber) throws(StoreError) {
-        try reserve(Record.size(payload: 0))
-        put(.deadLetter, [], sequence: sequence.value)
-        standing.bury(sequence.value)
+    /// Sets a message aside: hosts pass over it, and it is kept among the dead letters.
+    /// - Parameters:
+    ///   - version: of the release that it killed.
+    ///   - at: milliseconds since 1970.
+    package mutating func bury(
+        _ sequence: SequenceNumber, attempts: UInt32, version: String, at: UInt64, bytes: [UInt8]
+    ) throws(StoreError) {
+        guard standing.canBury(sequence.value) else { return }
+        guard standing.hasRoom(forLetterOf: bytes.count) else {
+            throw .deadLettersFull(count: standing.deadLetters.count)
+        }
+        let letter = MailboxMachine.DeadLetter(
+            sequence: sequence.value, attempts: attempts, version: version, at: at, bytes: bytes)
+        let payload = letter.encoded()
+        try reserve(Record.size(payload: payload.count))
+        put(.deadLetter, payload, sequence: sequence.value)
+        _ = standing.bury(sequence.value, letter)
+        reckon()
     }
 
-    /// The record that makes an upgrade true: after what is settled now, `release` handles messages.
-    package mutating func switchTo(_ release: Standing.Release) throws(StoreError) {
-        let payload = release.encoded()
+    /// A dead letter was delivered again, or is discarded.
+    /// - Returns: whether there is one of this number.
+    package mutating func forget(_ sequence: SequenceNumber) throws(StoreError) -> Bool {
+        guard standing.deadLetters.contains(where: { $0.sequence == sequence.value }) else {
+            return false
+        }
+        try reserve(Record.size(payload: 0))
+        put(.forget, [], sequence: sequence.value)
+        return standing.forget(sequence.value)
+    }
+
+    /// The record that makes an upgrade, or a rollback, true: after what is settled now, its release
+    /// handles messages.
+    package mutating func switchTo(_ new: MailboxMachine.Switch) throws(StoreError) {
+        let payload = new.encoded()
         try reserve(Record.size(payload: payload.count))
         put(.switch, payload, sequence: standing.settled.value)
-        standing.switchTo(release, after: standing.settled)
+        standing.apply(new)
+        reckon()
+    }
+
+    /// The release is provisional no longer. If it is not, nothing is written.
+    package mutating func confirm() throws(StoreError) {
+        guard standing.fallback != nil else { return }
+        try reserve(Record.size(payload: 0))
+        put(.confirm, [], sequence: standing.settled.value)
+        _ = standing.confirm()
     }
 
     /// Begins a new life of the mailbox: what an earlier one left beyond is barred.
     mutating func beginLife() throws(StoreError) {
         // The last life may have ended between a segment's header and its first batch.
         if offset == Segment.headerBytes { try writeBase() }
+        // An older Baton must not take records for invalid that it does not know: they stand in
+        // segments that say so.
+        if activeSegment.header.version < Segment.formatVersion { try roll(toHold: 0) }
         try reserve(Record.size(payload: 0))
         put(.epoch, [], sequence: appended.value)
         try flush()
@@ -186,23 +230,27 @@ import Glibc
     }
 
     private mutating func put(
-        _ kind: RecordKind, flags: UInt8 = 0, _ payload: [UInt8], sequence: UInt64
+        _ kind: RecordKind, flags: UInt8 = 0, _ payload: [UInt8], after first: UInt32? = nil,
+        sequence: UInt64
     ) {
         unsafe payload.withUnsafeBytes {
-            unsafe put(kind, flags: flags, $0, sequence: sequence)
+            unsafe put(kind, flags: flags, $0, after: first, sequence: sequence)
         }
     }
 
     @inline(__always)
     private mutating func put(
-        _ kind: RecordKind, flags: UInt8 = 0, _ payload: UnsafeRawBufferPointer, sequence: UInt64
+        _ kind: RecordKind, flags: UInt8 = 0, _ payload: UnsafeRawBufferPointer,
+        after first: UInt32? = nil, sequence: UInt64
     ) {
         guard let base = unsafe buffer.baseAddress else { return }
+        let count = payload.count + (first == nil ? 0 : 4)
         let record = Record(
-            kind: kind, flags: flags, payloadBytes: payload.count, sequence: sequence,
+            kind: kind, flags: flags, payloadBytes: count, sequence: sequence,
             batch: UInt32(truncatingIfNeeded: batchNumber), epoch: epoch)
-        unsafe record.write(payload, to: base + filled, seed: seed, offset: offset + filled)
-        filled += Record.size(payload: payload.count)
+        unsafe record.write(
+            payload, after: first, to: base + filled, seed: seed, offset: offset + filled)
+        filled += Record.size(payload: count)
         recordCount &+= 1
     }
 
@@ -227,10 +275,7 @@ import Glibc
         try flush()
         let needed = Self.batchBytes + size + Segment.footerBytes + kept
         if offset + needed > activeByteCount {
-            // A single segment, all of it settled, goes as soon as there is another.
-            if isMessage, byteCount >= byteLimit, segments.count > 1 || unsettledCount > 0 {
-                throw .full(limit: byteLimit)
-            }
+            if isMessage, isFull(byteLimit) { throw .full(limit: byteLimit) }
             try roll(toHold: needed)
         }
         grow(toHold: Self.batchBytes + size)
@@ -275,7 +320,7 @@ import Glibc
         } catch { throw .system(error) }
         segments[segments.count - 1].note(batchAt: offset, firstSequence: batchFirstSequence)
         segments[segments.count - 1].endSequence = appended.value + 1
-        flushedSettled = standing.settled
+        flushedNeeded = standing.needed
         offset += filled
         filled = 0
         activeIsDirty = true
@@ -286,14 +331,33 @@ import Glibc
         }
     }
 
+    /// What the next segment has: room at least for its base record and as much again, so that no
+    /// more is written for base records than for all else.
     private func nextByteCount(toHold needed: Int) -> Int {
         let doubled = min(activeByteCount * 2, FixedLimits.lastSegmentBytes)
-        let least = Segment.headerBytes + baseBatchBytes + needed + (64 << 10)
+        let base = baseBatchBytes
+        let least = Segment.headerBytes + base + max(base, 64 << 10) + needed
         return (max(doubled, least) + 4095) & ~4095
     }
 
     private var baseBatchBytes: Int {
-        Self.batchBytes + Record.size(payload: standing.encoded().count)
+        Self.batchBytes + Record.size(payload: standing.encodedByteCount)
+    }
+
+    /// What is kept of the active segment follows from the spare and from the state's size. A spare
+    /// that does not hold the base record any more is none: another is made in its place.
+    mutating func reckon() {
+        let settling =
+            Self.batchBytes + Record.size(payload: 4 + (standing.state?.bytes.count ?? 0))
+        if case .ready(let byteCount) = spare {
+            let least = Segment.headerBytes + baseBatchBytes + settling + Segment.footerBytes
+            if byteCount >= least {
+                kept = 0
+                return
+            }
+            spare = .none
+        }
+        kept = max(min(activeByteCount / 8, 1 << 20), 4 * settling)
     }
 
     /// Goes on in another segment: the spare, or one made now.
@@ -314,7 +378,7 @@ import Glibc
                 byteCount = least
                 try SegmentFile.make(name, in: directory, byteCount: byteCount)
                 // A spare that is too small now will always be; another is made in its place.
-                if hasSpare { spare = .none }
+                if case .ready = spare { spare = .none }
             }
         } catch {
             guard [ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE].contains(error.code) else {
@@ -342,116 +406,7 @@ import Glibc
         activeByteCount = byteCount
         offset = Segment.headerBytes
         try writeBase()
-    }
-
-    // MARK: Durability
-
-    /// What to sync so that everything flushed is durable; `synced` follows when it is.
-    package mutating func takeSync() -> [SyncTarget] {
-        precondition(syncing == nil, "one sync at a time")
-        var targets = unsynced
-        unsynced = []
-        if activeIsDirty { targets.insert(SyncTarget(active, dataOnly: true), at: 0) }
-        activeIsDirty = false
-        syncing = (readable, flushedSettled)
-        return targets
-    }
-
-    /// Whether a sync would let a segment go that nothing needs any more.
-    package var couldLetGo: Bool {
-        syncing == nil && segments.count > 1
-            && segments[0].endSequence <= standing.settled.value + 1
-    }
-
-    /// What `takeSync` gave is durable: seals and lets go of segments.
-    package mutating func synced() throws(StoreError) {
-        guard let covered = syncing else { preconditionFailure("nothing was being synced") }
-        syncing = nil
-        durable = covered.position
-        durableSettled = covered.settled
-        while segments.count > 1, segments[0].ordinal < durable.segment,
-            segments[0].endSequence <= durableSettled.value + 1
-        {
-            let done = segments.removeFirst()
-            unsealed.removeAll { $0.ordinal == done.ordinal }
-            if spare == .none, done.byteCount == FixedLimits.lastSegmentBytes {
-                spare = .making
-                jobs.append(
-                    .recycle(
-                        service, directory: directory, ordinal: done.ordinal,
-                        byteCount: done.byteCount))
-            } else {
-                jobs.append(.remove(directory: directory, ordinals: [done.ordinal]))
-            }
-        }
-        try seal()
-    }
-
-    private mutating func seal() throws(StoreError) {
-        while let first = unsealed.first, first.ordinal < durable.segment {
-            unsealed.removeFirst()
-            guard let segment = segments.first(where: { $0.ordinal == first.ordinal }) else {
-                continue
-            }
-            var writer = PayloadWriter()
-            writer.put(UInt64(first.end))
-            writer.put(segment.endSequence)
-            let record = Record(
-                kind: .footer, payloadBytes: 16, sequence: segment.endSequence, batch: 0,
-                epoch: epoch)
-            let seed = segment.header.seed
-            var bytes = [UInt8](repeating: 0, count: Segment.footerBytes)
-            unsafe bytes.withUnsafeMutableBytes { buffer in
-                guard let base = buffer.baseAddress else { return }
-                unsafe writer.bytes.withUnsafeBytes { payload in
-                    _ = unsafe record.write(payload, to: base, seed: seed, offset: first.end)
-                }
-            }
-            try StoreError.wrap { () throws(SystemError) in
-                try first.file.write(bytes, at: first.end)
-            }
-            unsynced.append(SyncTarget(first.file, dataOnly: true))
-        }
-    }
-
-    /// What the housekeeping thread should do.
-    package mutating func takeJobs() -> [DiskJob] {
-        defer { jobs.removeAll(keepingCapacity: true) }
-        return jobs
-    }
-
-    /// A spare was made, or could not be.
-    package mutating func spareIsReady(byteCount: Int, failed: Bool) {
-        spare = failed ? .none : .ready(byteCount: byteCount)
-    }
-
-    // MARK: Reading
-
-    /// A place at or before the message `sequence`, from where a host finds it.
-    package func position(of sequence: SequenceNumber) -> LogPosition {
-        guard let segment = segments.first(where: { $0.endSequence > sequence.value }) else {
-            return readable
-        }
-        let offset =
-            segment.index.last { $0.sequence <= sequence.value }?.offset
-            ?? UInt32(Segment.headerBytes)
-        return LogPosition(segment: segment.ordinal, offset: offset)
-    }
-
-    /// The segments from `ordinal` on, as a host is told of them.
-    package func segments(from ordinal: UInt32) -> [(
-        ordinal: UInt32, byteCount: UInt32, previousEnd: UInt32
-    )] {
-        segments.filter { $0.ordinal >= ordinal }.map {
-            ($0.ordinal, UInt32($0.byteCount), $0.header.previousEnd)
-        }
-    }
-
-    package func openForReading(_ ordinal: UInt32) throws(StoreError) -> Descriptor {
-        let directory = directory
-        return try StoreError.wrap { () throws(SystemError) in
-            try .open(Segment.fileName(ordinal), in: directory.number, flags: O_RDONLY)
-        }
+        reckon()
     }
 }
 

@@ -6,6 +6,7 @@ import BatonCore
 struct PayloadWriter {
     private(set) var bytes: [UInt8] = []
 
+    mutating func reserve(_ count: Int) { bytes.reserveCapacity(count) }
     mutating func put<Integer: FixedWidthInteger>(_ value: Integer) {
         unsafe withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
     }
@@ -15,6 +16,13 @@ struct PayloadWriter {
         put(UInt8(utf8.count))
         bytes.append(contentsOf: utf8)
     }
+    /// At most 255 bytes.
+    mutating func put(blob: [UInt8]) {
+        put(UInt8(min(blob.count, 255)))
+        bytes.append(contentsOf: blob.prefix(255))
+    }
+    static func count(short text: String) -> Int { 1 + min(text.utf8.count, 255) }
+    static func count(blob: [UInt8]) -> Int { 1 + min(blob.count, 255) }
     mutating func put(raw: [UInt8]) { bytes.append(contentsOf: raw) }
     mutating func put(long: [UInt8]) {
         put(UInt32(long.count))
@@ -35,14 +43,23 @@ struct PayloadWriter {
         return unsafe Integer(
             littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Integer.self))
     }
+    var isAtEnd: Bool { unsafe offset == bytes.count }
+
     mutating func raw(_ count: Int) -> [UInt8]? {
         guard count >= 0, unsafe bytes.count - offset >= count else { return nil }
         defer { offset += count }
         return unsafe Array(bytes[offset..<offset + count])
     }
     mutating func short() -> String? {
-        guard let count = integer(UInt8.self), let text = raw(Int(count)) else { return nil }
-        return String(decoding: text, as: UTF8.self)
+        blob().map { String(decoding: $0, as: UTF8.self) }
+    }
+    mutating func blob() -> [UInt8]? {
+        guard let count = integer(UInt8.self) else { return nil }
+        return raw(Int(count))
+    }
+    mutating func rest() -> [UInt8] {
+        defer { offset = unsafe bytes.count }
+        return unsafe Array(bytes[offset...])
     }
     mutating func long() -> [UInt8]? {
         guard let count = integer(UInt32.self) else { return nil }

@@ -15,12 +15,16 @@ package enum RecordKind: UInt8, Sendable {
     case epoch = 7
     case footer = 8
     case base = 9
+    case confirm = 10
+    case forget = 11
 }
 
 package struct Record {
     package static let headerBytes = 32
     /// A settle record with this flag carries the state as its payload.
     package static let hasState: UInt8 = 1
+    /// And with this one the state's format before it, as four bytes.
+    package static let hasFormat: UInt8 = 2
 
     package var kind: RecordKind
     package var flags: UInt8 = 0
@@ -50,20 +54,25 @@ package struct Record {
     package static func size(payload: Int) -> Int { headerBytes + padded(payload) }
 
     /// Writes header and payload to `place`, which lies at `offset` of a segment of this `seed`.
+    /// - Parameter first: what the payload begins with, if `payload` is only the rest of it.
     /// - Returns: the header's CRC.
     @inline(__always) @discardableResult
     func write(
-        _ payload: UnsafeRawBufferPointer, to place: UnsafeMutableRawPointer, seed: UInt32,
-        offset: Int
+        _ payload: UnsafeRawBufferPointer, after first: UInt32? = nil,
+        to place: UnsafeMutableRawPointer, seed: UInt32, offset: Int
     ) -> UInt32 {
-        let count = payload.count
+        let firstBytes = first == nil ? 0 : 4
+        let count = firstBytes + payload.count
         // The padding is part of what is written: zero it through the last word first.
         if count & 7 != 0 {
             unsafe place.storeBytes(
                 of: 0, toByteOffset: Self.headerBytes + Self.padded(count) - 8, as: UInt64.self)
         }
-        if let bytes = payload.baseAddress, count > 0 {
-            unsafe memcpy(place + Self.headerBytes, bytes, count)
+        if let first {
+            unsafe place.storeBytes(of: first, toByteOffset: Self.headerBytes, as: UInt32.self)
+        }
+        if let bytes = payload.baseAddress, payload.count > 0 {
+            unsafe memcpy(place + Self.headerBytes + firstBytes, bytes, payload.count)
         }
         return unsafe writeHeader(
             payloadCRC: baton_crc32c(0, place + Self.headerBytes, count), to: place, seed: seed,
@@ -101,8 +110,13 @@ package struct Record {
     }
 
     /// The record at `offset`, if header and payload are valid there; checked arithmetic throughout.
-    static func find(in segment: UnsafeRawBufferPointer, at offset: Int, seed: UInt32) -> Found? {
-        guard let found = unsafe findHeader(in: segment, at: offset, seed: seed) else { return nil }
+    /// - Parameter start: where in the segment the bytes begin.
+    static func find(
+        in segment: UnsafeRawBufferPointer, at offset: Int, seed: UInt32, start: Int = 0
+    ) -> Found? {
+        guard
+            let found = unsafe findHeader(in: segment, at: offset, seed: seed, start: start)
+        else { return nil }
         let payload = unsafe UnsafeRawBufferPointer(rebasing: segment[found.payload])
         let crc = unsafe baton_crc32c(0, payload.baseAddress, payload.count)
         let expected = unsafe segment.loadUnaligned(fromByteOffset: offset + 24, as: UInt32.self)
@@ -110,9 +124,9 @@ package struct Record {
     }
 
     @inline(__always)
-    static func findHeader(in segment: UnsafeRawBufferPointer, at offset: Int, seed: UInt32)
-        -> Found?
-    {
+    static func findHeader(
+        in segment: UnsafeRawBufferPointer, at offset: Int, seed: UInt32, start: Int = 0
+    ) -> Found? {
         guard offset >= 0, offset <= segment.count - headerBytes else { return nil }
         let word = unsafe segment.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
         guard word != 0, word >> 16 == 0, let kind = RecordKind(rawValue: UInt8(word & 0xff)) else {
@@ -120,10 +134,10 @@ package struct Record {
         }
         let count = Int(unsafe segment.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self))
         guard count <= segment.count - headerBytes - offset,
-            let start = segment.baseAddress
+            let base = segment.baseAddress
         else { return nil }
         let crc = unsafe segment.loadUnaligned(fromByteOffset: offset + 28, as: UInt32.self)
-        guard unsafe baton_crc32c(Self.seed(seed, offset), start + offset, 28) == crc else {
+        guard unsafe baton_crc32c(Self.seed(seed, start + offset), base + offset, 28) == crc else {
             return nil
         }
         let record = unsafe Record(

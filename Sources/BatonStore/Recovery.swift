@@ -57,7 +57,7 @@ package struct Recovery {
 
     private let service: ServiceName
     private var headers: [UInt32: Segment.Header] = [:]
-    private var standing = Standing()
+    private var standing = MailboxMachine()
     private var batchNumber: UInt64 = 0
     private var chain: UInt32 = 0
     private var epoch: UInt32 = 0
@@ -230,10 +230,12 @@ package struct Recovery {
             break
         }
         guard let first = segments.first else { return nil }
-        guard first.header.firstSequence <= standing.settled.value + 1 else {
+        // Those that a provisional release needs to be rolled back are there too.
+        let needed = standing.needed.value
+        guard first.header.firstSequence <= needed + 1 else {
             throw corrupt(
                 first.ordinal,
-                "messages \(standing.settled.value + 1) to "
+                "messages \(needed + 1) to "
                     + "\(first.header.firstSequence - 1) are missing: a segment before it is gone")
         }
         report.messages = nextSequence - 1 - standing.settled.value
@@ -290,28 +292,40 @@ package struct Recovery {
     }
 
     private mutating func apply(_ record: Record, _ payload: UnsafeRawBufferPointer) -> Bool {
+        var reader = unsafe PayloadReader(payload)
         switch record.kind {
         case .message:
             guard record.sequence == nextSequence else { return false }
             nextSequence += 1
         case .settle:
-            let sequence = SequenceNumber(record.sequence)
-            guard sequence >= standing.settled, sequence.value < nextSequence else { return false }
-            let state = record.flags & Record.hasState != 0 ? unsafe Array(payload) : nil
-            standing.settle(upTo: sequence, state: state)
+            let hasState = record.flags & Record.hasState != 0
+            let hasFormat = record.flags & Record.hasFormat != 0
+            guard record.sequence < nextSequence,
+                let format = hasFormat ? reader.integer(UInt32.self) : 0
+            else { return false }
+            return standing.settle(
+                upTo: SequenceNumber(record.sequence), state: hasState ? reader.rest() : nil,
+                format: format)
         case .switch:
-            var reader = unsafe PayloadReader(payload)
-            guard let release = Standing.Release(&reader) else { return false }
-            standing.switchTo(release, after: SequenceNumber(record.sequence))
+            var isFinal = false
+            guard let new = unsafe MailboxMachine.Switch(payload, isFinal: &isFinal),
+                record.sequence == standing.settled.value
+            else { return false }
+            standing.apply(new)
+            if isFinal { _ = standing.confirm() }
+        case .confirm: _ = standing.confirm()
         case .attempt:
-            var reader = unsafe PayloadReader(payload)
             guard let count = reader.integer(UInt32.self) else { return false }
-            standing.attempts[record.sequence] = count
-        case .deadLetter: standing.bury(record.sequence)
+            standing.recordAttempt(at: record.sequence, count: count)
+        case .deadLetter:
+            let letter = MailboxMachine.DeadLetter(record.sequence, &reader)
+            // Format 1 kept nothing of it.
+            guard letter != nil || record.payloadBytes == 0 else { return false }
+            _ = standing.bury(record.sequence, letter)
+        case .forget: _ = standing.forget(record.sequence)
         case .base:
-            guard let base = unsafe Standing(payload), base.settled.value < nextSequence else {
-                return false
-            }
+            guard let base = unsafe MailboxMachine(payload), base.settled.value < nextSequence
+            else { return false }
             standing = base
         case .epoch: break
         case .batch, .footer: return false

@@ -9,10 +9,11 @@ package struct Segment: Sendable {
     package static let headerBytes = 4096
     /// Kept free at the end for the footer.
     static let footerBytes = Record.size(payload: 16)
-    static let formatVersion: UInt32 = 1
+    static let formatVersion: UInt32 = 2
 
     /// What the header page says.
     package struct Header: Equatable, Sendable {
+        var version = Segment.formatVersion
         var mailbox: [UInt8]  // 16 random bytes
         var ordinal: UInt32
         var byteCount: Int
@@ -76,7 +77,7 @@ extension Segment.Header {
     func encoded() -> [UInt8] {
         var writer = PayloadWriter()
         writer.put(Self.magic)
-        writer.put(Segment.formatVersion)
+        writer.put(version)
         writer.put(UInt32(0))  // incompatible features
         writer.put(UInt32(0))  // compatible features
         writer.put(ordinal)
@@ -112,12 +113,13 @@ extension Segment.Header {
             let firstBatch = reader.integer(UInt64.self), let epoch = reader.integer(UInt32.self),
             let previousEnd = reader.integer(UInt32.self),
             let previousChain = reader.integer(UInt32.self), let mailbox = reader.raw(16),
-            let size = Int(exactly: byteCount), firstSequence > 0, firstBatch > 0
+            let size = Int(exactly: byteCount), firstSequence > 0, firstBatch > 0,
+            version > 0
         else { return .invalid }
         let header = Segment.Header(
-            mailbox: mailbox, ordinal: ordinal, byteCount: size, firstSequence: firstSequence,
-            firstBatch: firstBatch, epoch: epoch, previousEnd: previousEnd,
-            previousChain: previousChain)
+            version: version, mailbox: mailbox, ordinal: ordinal, byteCount: size,
+            firstSequence: firstSequence, firstBatch: firstBatch, epoch: epoch,
+            previousEnd: previousEnd, previousChain: previousChain)
         let length = header.encoded().count - 4
         guard length + 4 <= page.count else { return .invalid }
         let crc = unsafe baton_crc32c(0, page.baseAddress, length)

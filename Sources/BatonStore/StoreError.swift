@@ -14,6 +14,8 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
     case corrupt(place: String, reason: String)
     /// Written by a newer Baton. Nothing was changed.
     case newerFormat(found: UInt32, known: UInt32, place: String)
+    /// No further message can be set aside: nothing was written.
+    case deadLettersFull(count: Int)
     /// More than one record can hold.
     case tooLarge(bytes: Int, limit: Int)
 
@@ -30,6 +32,9 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
         case .newerFormat(let found, let known, let place):
             "\(place) has \(found > known ? "format \(found)" : "features of a newer format"), "
                 + "this batond knows up to format \(known): use the newer batond"
+        case .deadLettersFull(let count):
+            "there is no room for another dead letter beside the \(count) there are: redeliver or "
+                + "discard some"
         case .tooLarge(let bytes, let limit): "\(bytes) bytes are more than the limit of \(limit)"
         }
     }

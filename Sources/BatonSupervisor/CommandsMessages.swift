@@ -74,7 +74,7 @@ extension Supervisor {
             connection.replyError(slot, "BUSY", "\(error)")
         case .noRoom: connection.replyError(slot, "READONLY", "\(error)")
         case .tooLarge: connection.replyError(slot, "TOOBIG", "\(error)")
-        case .system, .corrupt, .newerFormat: fail("\(service.name): \(error)")
+        case .system, .corrupt, .newerFormat, .deadLettersFull: fail("\(service.name): \(error)")
         }
     }
 }

@@ -111,7 +111,7 @@ final class HostProcess {
         }
     }
 
-    func start(state: Standing.State?, revision: UInt64, limit: Int) {
+    func start(state: MailboxMachine.State?, revision: UInt64, limit: Int) {
         startedRevision = revision
         let limit = UInt32(clamping: limit)
         guard let state else {
@@ -144,7 +144,7 @@ final class HostProcess {
         send(.proceed)
     }
 
-    func run(from position: LogPosition, _ standing: Standing) {
+    func run(from position: LogPosition, _ standing: MailboxMachine) {
         machine.run()
         hasRun = true
         send(

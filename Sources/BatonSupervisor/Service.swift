@@ -169,7 +169,7 @@ package final class Service {
             makeRoom()
             return .enough
         case .noRoom: return .readOnly("\(error)")
-        case .system, .corrupt, .newerFormat, .tooLarge:
+        case .system, .corrupt, .newerFormat, .tooLarge, .deadLettersFull:
             supervisor.fail("\(name): \(error)")
             return .enough
         }
@@ -421,6 +421,11 @@ package final class Service {
         // Without room for it the mailbox is as after a crash, which loses nothing either.
         do throws(StoreError) { try mailbox.endLife() } catch { return }
         supervisor.commits(self)
+    }
+
+    func segmentsAreGone(_ count: Int, failed: Bool) {
+        mailbox.areGone(count, failed: failed)
+        for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
     }
 
     func commitEnds() {

@@ -280,14 +280,23 @@ extension Service {
         do throws(StoreError) {
             let attempts = try mailbox.recordAttempt(at: sequence)
             guard attempts >= limits.attempts else { return supervisor.touch(self) }
-            try mailbox.bury(sequence)
+            try mailbox.bury(
+                sequence, attempts: attempts, version: currentVersion ?? "", at: 0,
+                bytes: mailbox.message(sequence) ?? [])
             supervisor.touch(self)
             log.critical(
                 "message \(sequence) killed its host \(attempts) times: set aside",
                 metadata: ["event": "dead letter", "message": "\(sequence)"])
         } catch {
-            guard case .noRoom = error else { return supervisor.fail("\(name): \(error)") }
-            log.warning("the attempt at message \(sequence) is not counted: \(error)")
+            switch error {
+            case .noRoom:
+                log.warning("the attempt at message \(sequence) is not counted: \(error)")
+            case .deadLettersFull:
+                log.critical("message \(sequence) kills its host: \(error)")
+                supervisor.touch(self)
+            case .system, .full, .corrupt, .newerFormat, .tooLarge:
+                supervisor.fail("\(name): \(error)")
+            }
         }
     }
 

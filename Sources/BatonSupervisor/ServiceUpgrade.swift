@@ -107,9 +107,11 @@ extension Service {
         cancelDeadline()
         guard let attempt else { return }
         do throws(StoreError) {
+            let release = MailboxMachine.Release(
+                digest: attempt.request.image.digest, version: attempt.toVersion ?? "")
             try mailbox.switchTo(
-                Standing.Release(
-                    digest: attempt.request.image.digest, version: attempt.toVersion ?? ""))
+                MailboxMachine.Switch(release: release, cause: .upgrade, at: 0, bootID: []))
+            try mailbox.confirm()
             try mailbox.flush()
         } catch {
             perform(upgrade.failed("the switch cannot be written: \(error)"))

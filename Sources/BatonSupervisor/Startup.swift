@@ -116,7 +116,9 @@ extension Supervisor {
     }
 
     /// The image store has lost a release's image: the plugin directory may have the same bytes.
-    private func boot(_ service: Service, with file: String?, insteadOf release: Standing.Release) {
+    private func boot(
+        _ service: Service, with file: String?, insteadOf release: MailboxMachine.Release
+    ) {
         guard let file else {
             return service.stop(because: "its image \(release.digest.short) is lost")
         }
@@ -132,7 +134,7 @@ extension Supervisor {
     }
 
     /// What a reload would change is said, not done: the release boots, the operator upgrades.
-    private func compare(_ file: String, with release: Standing.Release, _ service: Service) {
+    private func compare(_ file: String, with release: MailboxMachine.Release, _ service: Service) {
         intake.add(file) { result in
             guard case .success(let image) = result, image.digest != release.digest else { return }
             service.diskDiffers = true

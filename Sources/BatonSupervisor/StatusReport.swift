@@ -87,7 +87,7 @@ enum StatusReport {
         json.member("appended", service.mailbox.appended.value)
         json.member("settled", standing.settled.value)
         json.member("waiting", service.mailbox.unsettledCount)
-        json.member("dead_letters", standing.deadLetters)
+        json.member("dead_letters", UInt64(standing.deadLetters.count))
         json.member("restarts", service.restarts)
         json.member("upgrades", standing.upgrades)
         json.member("connections", service.connectionCount)

@@ -343,8 +343,9 @@ import Logging
             case .spare(let name, let byteCount, let error):
                 services[name]?.mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
                 if let error { logger.warning("no spare segment for \(name): \(error)") }
-            case .removed(let error):
-                if let error { logger.warning("a settled segment stays: \(error)") }
+            case .gone(let name, let count, let error):
+                if let error { logger.warning("a settled segment of \(name) stays: \(error)") }
+                services[name]?.segmentsAreGone(count, failed: error != nil)
             case .imageKept(let name, let fileName, let error):
                 if error == nil { keptImages.insert(fileName) }
                 services[name]?.imageIsKept(fileName, error)

@@ -16,7 +16,7 @@ final class Life {
     /// What a mailbox knows.
     struct Known: Equatable, Sendable {
         var appended: SequenceNumber
-        var standing: Standing
+        var standing: MailboxMachine
     }
 
     init(_ directory: TemporaryDirectory, byteLimit: Int = 1 << 30) throws(StoreError) {
@@ -49,8 +49,9 @@ final class Life {
         return try result.get()
     }
 
-    func settle(_ sequence: UInt64, state: String? = nil) throws(StoreError) {
-        try mailbox.settle(upTo: SequenceNumber(sequence), state: state.map { Array($0.utf8) })
+    func settle(_ sequence: UInt64, state: String? = nil, format: UInt32 = 0) throws(StoreError) {
+        try mailbox.settle(
+            upTo: SequenceNumber(sequence), state: state.map { Array($0.utf8) }, format: format)
     }
     /// Settles everything appended.
     func settleAll(state: String? = nil) throws(StoreError) {
@@ -60,10 +61,36 @@ final class Life {
     func attempt(_ sequence: UInt64) throws(StoreError) {
         _ = try mailbox.recordAttempt(at: SequenceNumber(sequence))
     }
-    func bury(_ sequence: UInt64) throws(StoreError) { try mailbox.bury(SequenceNumber(sequence)) }
-    func switchTo(_ version: String) throws(StoreError) {
-        guard let digest = ImageDigest([UInt8](repeating: 0xd1, count: 32)) else { return }
-        try mailbox.switchTo(Standing.Release(digest: digest, version: version))
+    func bury(_ sequence: UInt64, count: Int = 5) throws(StoreError) {
+        try mailbox.bury(
+            SequenceNumber(sequence), attempts: UInt32(count) + 1,
+            version: mailbox.standing.release?.version ?? "", at: sequence &* 1000,
+            bytes: Self.message(sequence, count: count))
+    }
+    func forget(_ sequence: UInt64) throws(StoreError) {
+        _ = try mailbox.forget(SequenceNumber(sequence))
+    }
+    func confirm() throws(StoreError) { try mailbox.confirm() }
+
+    /// Every version has an image of its own.
+    static func release(_ version: String) -> MailboxMachine.Release {
+        let sum = version.utf8.reduce(7 as UInt64) { $0 &* 31 &+ UInt64($1) }
+        let bytes = (0..<32 as Range<UInt64>).map { UInt8(truncatingIfNeeded: sum >> ($0 % 8 * 8)) }
+        guard let digest = ImageDigest(bytes) else { preconditionFailure("32 bytes") }
+        return MailboxMachine.Release(digest: digest, version: version)
+    }
+
+    func switchTo(
+        _ version: String, _ cause: MailboxMachine.Cause = .upgrade, state: String? = nil,
+        dropsState: Bool = false
+    ) throws(StoreError) {
+        let state = state.map {
+            MailboxMachine.State(bytes: Array($0.utf8), version: version, format: 9)
+        }
+        try mailbox.switchTo(
+            MailboxMachine.Switch(
+                release: Self.release(version), cause: cause, at: mailbox.appended.value &+ 7,
+                bootID: Array(1...16), state: state, dropsState: dropsState))
     }
 
     func flush() throws(StoreError) { try mailbox.flush() }
@@ -99,8 +126,12 @@ final class Life {
     func keepHouse() -> [DiskJob] {
         let jobs = mailbox.takeJobs()
         for job in jobs {
-            if case .spare(_, let byteCount, let error) = DiskJob.perform(job) {
+            switch DiskJob.perform(job) {
+            case .spare(_, let byteCount, let error):
                 mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
+            case .gone(_, let count, let error):
+                mailbox.areGone(count, failed: error != nil)
+            case .synced, .imageKept: break
             }
         }
         return jobs

@@ -7,6 +7,7 @@ struct LogImage {
     struct Record: Equatable {
         enum Kind: UInt8 {
             case batch = 1, message, settle, `switch`, attempt, deadLetter, epoch, footer, base
+            case confirm, forget
         }
         var kind: Kind
         var flags: UInt8
@@ -35,6 +36,7 @@ struct LogImage {
 
     struct Segment {
         var name: String
+        var format: UInt32
         var ordinal: UInt32
         var byteCount: Int
         var firstSequence: UInt64
@@ -87,13 +89,14 @@ struct LogImage {
     private static func header(_ name: String, _ bytes: [UInt8]) throws(Fault) -> Segment {
         guard bytes.count >= 4096 else { throw Fault("\(name): shorter than a page") }
         guard Array(bytes[..<8]) == Array("BATONLOG".utf8) else { throw Fault("\(name): no magic") }
-        guard word(bytes, 8) == 1 else { throw Fault("\(name): format \(word(bytes, 8))") }
+        guard 1...2 ~= word(bytes, 8) else { throw Fault("\(name): format \(word(bytes, 8))") }
         guard word(bytes, 76) == crc(bytes[..<76]) else { throw Fault("\(name): header CRC") }
         return Segment(
-            name: name, ordinal: word(bytes, 20), byteCount: Int(integer(bytes, 24, 8)),
-            firstSequence: integer(bytes, 32, 8), firstBatch: integer(bytes, 40, 8),
-            epoch: word(bytes, 48), previousEnd: Int(word(bytes, 52)),
-            previousChain: word(bytes, 56), mailbox: Array(bytes[60..<76]), batches: [], end: 4096)
+            name: name, format: word(bytes, 8), ordinal: word(bytes, 20),
+            byteCount: Int(integer(bytes, 24, 8)), firstSequence: integer(bytes, 32, 8),
+            firstBatch: integer(bytes, 40, 8), epoch: word(bytes, 48),
+            previousEnd: Int(word(bytes, 52)), previousChain: word(bytes, 56),
+            mailbox: Array(bytes[60..<76]), batches: [], end: 4096)
     }
 
     /// - Returns: the CRC of the last batch's header.

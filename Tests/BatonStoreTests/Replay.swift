@@ -18,7 +18,7 @@ extension LogImage {
 
 private struct Replay {
     var next: UInt64
-    var standing = Standing()
+    var standing = MailboxMachine()
 
     mutating func apply(_ record: LogImage.Record, isFirst: Bool) throws(LogImage.Fault) {
         var fields = Fields(record.payload)
@@ -31,18 +31,25 @@ private struct Replay {
         case .settle:
             standing.settled = SequenceNumber(record.sequence)
             if record.flags & 1 == 1 {
-                standing.state = Standing.State(
-                    bytes: record.payload, version: standing.release?.version ?? "")
+                let format = record.flags & 2 == 2 ? fields.integer(4) : 0
+                standing.state = MailboxMachine.State(
+                    bytes: fields.rest(), version: standing.release?.version ?? "",
+                    format: UInt32(format))
             }
             standing.attempts = standing.attempts.filter { $0.key > record.sequence }
-            standing.dead = standing.dead.filter { $0 > record.sequence }
-        case .switch:
-            if standing.release != nil { standing.upgrades += 1 }
-            standing.release = fields.release()
-            standing.switchedAfter = SequenceNumber(record.sequence)
+        case .switch: try apply(&fields, after: record.sequence)
+        case .confirm:
+            if let release = standing.release { standing.tenure = .confirmed(release) }
         case .attempt: standing.attempts[record.sequence] = UInt32(fields.integer(4))
         case .deadLetter:
-            if standing.dead.insert(record.sequence).inserted { standing.deadLetters += 1 }
+            guard record.sequence > passed, standing.dead.insert(record.sequence).inserted else {
+                break
+            }
+            standing.deadLetterCount += 1
+            if !fields.isAtEnd {
+                standing.deadLetters.append(fields.letter(record.sequence))
+            }
+        case .forget: standing.deadLetters.removeAll { $0.sequence == record.sequence }
         case .base:
             let base = fields.standing()
             guard isFirst || base == standing else {
@@ -55,46 +62,132 @@ private struct Replay {
         case .epoch: break
         case .batch, .footer: throw LogImage.Fault("a \(record.kind) within a batch")
         }
+        standing.dead = standing.dead.filter { $0 > passed }
+    }
+
+    /// No host handles messages up to here again.
+    private var passed: UInt64 {
+        guard case .provisional(_, let fallback) = standing.tenure else {
+            return standing.settled.value
+        }
+        return fallback.settled.value
+    }
+
+    private mutating func apply(_ fields: inout Fields, after sequence: UInt64)
+        throws(LogImage.Fault)
+    {
+        guard let release = fields.release() else { throw LogImage.Fault("a switch to nothing") }
+        var past = MailboxMachine.Past(release: release, at: 0, cause: .upgrade)
+        let isOfFormat1 = fields.isAtEnd
+        let before = standing
+        standing.bootID = []
+        if !isOfFormat1 {
+            past = fields.past(release)
+            standing.bootID = fields.raw(Int(fields.integer(1)))
+            switch fields.integer(1) {
+            case 0: break
+            case 1: standing.state = fields.state()
+            default: standing.state = nil
+            }
+        }
+        switch before.tenure {
+        case .none: standing.tenure = .confirmed(release)
+        case .confirmed(let old) where old.digest != release.digest && !isOfFormat1:
+            standing.tenure = .provisional(
+                release,
+                MailboxMachine.Fallback(release: old, state: before.state, settled: before.settled))
+        case .confirmed: standing.tenure = .confirmed(release)
+        case .provisional(_, let fallback):
+            standing.tenure =
+                fallback.release.digest == release.digest || isOfFormat1
+                ? .confirmed(release) : .provisional(release, fallback)
+        }
+        if before.release != nil, past.cause == .upgrade { standing.upgrades += 1 }
+        standing.history = (standing.history + [past]).suffix(8)
+        standing.switchedAfter = SequenceNumber(sequence)
     }
 }
 
 /// Reads a payload's fields.
 private struct Fields {
-    private var rest: ArraySlice<UInt8>
+    private var remaining: ArraySlice<UInt8>
 
-    init(_ payload: [UInt8]) { rest = payload[...] }
+    init(_ payload: [UInt8]) { remaining = payload[...] }
+
+    var isAtEnd: Bool { remaining.isEmpty }
 
     mutating func integer(_ count: Int) -> UInt64 {
         raw(count).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
     mutating func raw(_ count: Int) -> [UInt8] {
-        defer { rest = rest.dropFirst(count) }
-        return Array(rest.prefix(count))
+        defer { remaining = remaining.dropFirst(count) }
+        return Array(remaining.prefix(count))
     }
+    mutating func rest() -> [UInt8] { raw(remaining.count) }
     mutating func short() -> String { String(decoding: raw(Int(integer(1))), as: UTF8.self) }
 
-    mutating func release() -> Standing.Release? {
+    mutating func release() -> MailboxMachine.Release? {
         guard let digest = ImageDigest(raw(32)) else { return nil }
-        return Standing.Release(digest: digest, version: short())
+        return MailboxMachine.Release(digest: digest, version: short())
     }
 
-    mutating func standing() -> Standing {
-        var standing = Standing()
+    mutating func state() -> MailboxMachine.State {
+        let version = short()
+        let format = UInt32(integer(4))
+        return MailboxMachine.State(
+            bytes: raw(Int(integer(4))), version: version, format: format)
+    }
+
+    mutating func past(_ release: MailboxMachine.Release) -> MailboxMachine.Past {
+        let cause = MailboxMachine.Cause(rawValue: UInt8(integer(1))) ?? .boot
+        return MailboxMachine.Past(release: release, at: integer(8), cause: cause)
+    }
+
+    mutating func letter(_ sequence: UInt64) -> MailboxMachine.DeadLetter {
+        let attempts = UInt32(integer(4))
+        let version = short()
+        let at = integer(8)
+        return MailboxMachine.DeadLetter(
+            sequence: sequence, attempts: attempts, version: version, at: at,
+            bytes: raw(Int(integer(4))))
+    }
+
+    mutating func standing() -> MailboxMachine {
+        var standing = MailboxMachine()
         standing.settled = SequenceNumber(integer(8))
         standing.switchedAfter = SequenceNumber(integer(8))
         standing.upgrades = integer(8)
-        standing.deadLetters = integer(8)
+        standing.deadLetterCount = integer(8)
         let has = integer(1)
-        if has & 1 == 1 { standing.release = release() }
+        if has & 1 == 1, let release = release() { standing.tenure = .confirmed(release) }
         if has & 2 == 2 {
             let version = short()
-            standing.state = Standing.State(bytes: raw(Int(integer(4))), version: version)
+            standing.state = MailboxMachine.State(bytes: raw(Int(integer(4))), version: version)
         }
         for _ in 0..<integer(4) {
             let sequence = integer(8)
             standing.attempts[sequence] = UInt32(integer(4))
         }
         for _ in 0..<integer(4) { standing.dead.insert(integer(8)) }
+        if !isAtEnd { added(to: &standing) }
         return standing
+    }
+
+    /// What format 2 has added.
+    private mutating func added(to standing: inout MailboxMachine) {
+        let format = UInt32(integer(4))
+        standing.state?.format = format
+        if integer(1) == 1, let new = standing.release, let old = release() {
+            let settled = SequenceNumber(integer(8))
+            standing.tenure = .provisional(
+                new,
+                MailboxMachine.Fallback(
+                    release: old, state: integer(1) == 1 ? state() : nil, settled: settled))
+        }
+        standing.bootID = raw(Int(integer(1)))
+        for _ in 0..<integer(4) {
+            if let release = release() { standing.history.append(past(release)) }
+        }
+        for _ in 0..<integer(4) { standing.deadLetters.append(letter(integer(8))) }
     }
 }

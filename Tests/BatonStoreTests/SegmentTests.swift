@@ -183,7 +183,7 @@ struct SegmentTests {
         life.keepHouse()
         let again = try Life(directory)
         #expect(again.mailbox.appended == SequenceNumber(life.mailbox.appended.value - 1))
-        #expect(again.mailbox.standing == Standing())
+        #expect(again.mailbox.standing == MailboxMachine())
         #expect(try directory.names().contains("0000000001.segment"))
     }
 

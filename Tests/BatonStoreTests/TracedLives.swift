@@ -21,7 +21,7 @@ final class TracedLives {
     init(seed: UInt64) throws {
         directory = try TemporaryDirectory()
         disk = try TracedDisk(directory)
-        written = [(Life.Known(appended: .none, standing: Standing()), 0)]
+        written = [(Life.Known(appended: .none, standing: MailboxMachine()), 0)]
         generator = SeededGenerator(state: seed)
     }
 
