@@ -16,7 +16,8 @@ extension Service {
     /// Starts a host; its end is seen by the supervisor.
     func spawn(_ image: Image) throws(SystemError) -> HostProcess {
         let host = try HostProcess(
-            self, image: image, program: supervisor.configuration.hostProgram)
+            self, image: image, program: supervisor.configuration.hostProgram,
+            memoryLimit: limits.hostMemory)
         try supervisor.watch(host)
         return host
     }

@@ -258,5 +258,19 @@ extension Processes {
             #expect(try client.ask("count") == "1")
             #expect(try daemon.status("faulty").state == .running)
         }
+
+        @Test("A host over its limit of memory dies: an attempt at its message, then a dead letter")
+        func hostMemory() throws {
+            let daemon = try TestDaemon(configuration: "limits: { host_memory: 256 MiB }")
+            _ = try daemon.reload(try Trial.first.image(), as: "trial")
+            let client = try daemon.lines("trial")
+            #expect(try client.ask("sum 5") == "5")
+            #expect(try client.ask("alloc 64") == "allocated 64")
+            let reply = try client.ask("alloc 512")
+            #expect(reply.hasPrefix("-POISON ") && reply.contains("message 3"), "\(reply)")
+            #expect(try client.ask("sum 6") == "11")
+            let status = try daemon.status("trial")
+            #expect(status.restarts == 3 && status.deadLetters == 1)
+        }
     }
 }

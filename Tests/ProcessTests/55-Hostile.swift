@@ -34,6 +34,16 @@ extension Processes {
             try expectWell()
         }
 
+        @Test("With a limit of memory a plugin makes no thousand threads either")
+        func threads() throws {
+            let limited = try TestDaemon(
+                plugins: "hostile", configuration: "limits: { host_memory: 256 MiB }")
+            let client = try limited.lines("hostile")
+            #expect(try client.ask("threads") == "denied")
+            #expect(try limited.status("hostile").restarts == 0)
+            try expectWell()
+        }
+
         @Test("A plugin changes no file's mode, by no number that the kernel has for it")
         func mode() throws {
             let file = try daemon.directory.write(Data("some".utf8), "kept")

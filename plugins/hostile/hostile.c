@@ -2,6 +2,7 @@
  * Told by a message:
  *
  *     sigio | prlimit | sched | fork    tries that against batond: `denied`, or `allowed`
+ *     threads                           the same, with a thousand threads
  *     chmod PATH                        the same, with a file
  *     blocking-reply                    sends a descriptor that blocks as a large reply
  *     inhand                            forges the word `inHand` of the shared ring, and exits
@@ -12,6 +13,7 @@
 #include "baton.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -109,6 +111,21 @@ static bool makes_process(void)
     return made > 0 || cloned > 0;
 }
 
+static void *rest(void *nothing)
+{
+    (void)nothing;
+    for (;;) pause();
+}
+
+static bool makes_threads(void)
+{
+    for (int made = 0; made < 1000; made++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, rest, NULL) != 0) return false;
+    }
+    return true;
+}
+
 /* Says `large(100)` on the channel, beside it the end of a pipe that nobody writes to, and
  * publishes the entry that means it. */
 static void send_blocking_reply(void)
@@ -180,6 +197,8 @@ static int handle(void *context, const baton_host *host, baton_call *call, baton
         is_allowed = slows_down();
     } else if (is(message, "fork")) {
         is_allowed = makes_process();
+    } else if (is(message, "threads")) {
+        is_allowed = makes_threads();
     } else if (is_chmod(message, path)) {
         is_allowed = changes_mode(path);
     } else {
