@@ -1,5 +1,7 @@
 // Daemon: every command of batond as a function. Runs in baton and in tests.
 
+import BatonWire
+
 /// A batond, by its runtime directory. Each function opens a connection of its own, and waits for
 /// its answer no longer than `patience`.
 package struct Daemon: Sendable {
@@ -51,24 +53,87 @@ package struct Daemon: Sendable {
         Report(json: try bulk(ask(runtime.messageSocket, ["STATUS", service], patience: patience)))
     }
 
+    package func explain(
+        _ service: String, patience: Duration = .seconds(10)
+    ) throws(ClientError) -> Report<ServiceExplanation> {
+        Report(
+            json: try bulk(ask(runtime.messageSocket, ["EXPLAIN", service], patience: patience)))
+    }
+
+    package func mailbox(
+        _ service: String, patience: Duration = .seconds(10)
+    ) throws(ClientError) -> Report<MailboxStatus> {
+        Report(
+            json: try bulk(ask(runtime.messageSocket, ["MAILBOX", service], patience: patience)))
+    }
+
+    package func deadLetters(
+        _ service: String, patience: Duration = .seconds(10)
+    ) throws(ClientError) -> Report<[DeadLetterStatus]> {
+        let arguments = ["MAILBOX", service, "DEAD"]
+        return Report(json: try bulk(ask(runtime.messageSocket, arguments, patience: patience)))
+    }
+
     // MARK: Changes
 
     /// Upgrades every service whose file changed; answers when each has its verdict.
     package func reload(
-        patience: Duration = .seconds(120)
+        dryRun: Bool = false, wait: Bool = false, patience: Duration = .seconds(120)
     ) throws(ClientError) -> Report<[ServiceVerdict]> {
-        Report(json: try bulk(ask(runtime.controlSocket, ["RELOAD"], patience: patience)))
+        var options = UpgradeOptions()
+        options.isDryRun = dryRun
+        options.waits = wait
+        let arguments = ["RELOAD"] + options.words
+        return Report(json: try bulk(ask(runtime.controlSocket, arguments, patience: patience)))
     }
 
     /// Upgrades one service, to the file of the plugin directory or to `image`, an absolute path.
+    /// - Parameter rehearse: so many settled messages in the shadow first, of which `allow` replies
+    ///   may differ; as the configuration says if nil.
+    /// - Parameter wait: until the release is confirmed or rolled back.
     package func upgrade(
-        _ service: String, image: String? = nil, force: Bool = false,
+        _ service: String, image: String? = nil, force: Bool = false, rehearse: Int? = nil,
+        allow: Int? = nil, dryRun: Bool = false, wait: Bool = false,
         patience: Duration = .seconds(120)
     ) throws(ClientError) -> Report<ServiceVerdict> {
-        var arguments = ["UPGRADE", service]
-        if let image { arguments += ["IMAGE", image] }
-        if force { arguments.append("FORCE") }
+        var options = UpgradeOptions()
+        options.image = image
+        options.force = force
+        options.rehearse = rehearse
+        options.allow = allow
+        options.isDryRun = dryRun
+        options.waits = wait
+        let arguments = ["UPGRADE", service] + options.words
         return Report(json: try bulk(ask(runtime.controlSocket, arguments, patience: patience)))
+    }
+
+    /// Goes back to the version before.
+    package func rollback(
+        _ service: String, patience: Duration = .seconds(120)
+    ) throws(ClientError) -> Report<ServiceVerdict> {
+        let arguments = ["ROLLBACK", service]
+        return Report(json: try bulk(ask(runtime.controlSocket, arguments, patience: patience)))
+    }
+
+    /// What can be done with dead letters.
+    package enum Disposal: String, Sendable {
+        case redeliver = "REDELIVER"
+        case discard = "DISCARD"
+    }
+
+    /// - Parameter sequence: of the dead letter; all of them if nil.
+    /// - Returns: how many it was done with.
+    package func dispose(
+        _ disposal: Disposal, of sequence: UInt64?, in service: String,
+        patience: Duration = .seconds(30)
+    ) throws(ClientError) -> Int {
+        let choice = sequence.map(DeadLetterChoice.one) ?? .all
+        let arguments = [disposal.rawValue, service, choice.word]
+        let reply = try ask(runtime.controlSocket, arguments, patience: patience)
+        guard case .integer(let count) = reply else {
+            throw .malformedReply("\(reply) for \(disposal.rawValue)")
+        }
+        return count
     }
 
     /// The verbs that change a service and have nothing to tell but that they did.
@@ -76,6 +141,7 @@ package struct Daemon: Sendable {
         case suspend = "SUSPEND"
         case resume = "RESUME"
         case purge = "PURGE"
+        case confirm = "CONFIRM"
     }
 
     package func change(

@@ -15,9 +15,15 @@ package struct ServiceVerdict: Codable, Equatable, Sendable {
     /// Where it was refused, and why.
     package var phase: String?
     package var reason: String?
+    /// `confirmed` or `provisional`: whether a crash still rolls it back.
+    package var release: String?
+    /// Messages that the new version handled in the shadow first, and how many of its replies
+    /// differed.
+    package var rehearsed: Int?
+    package var differences: Int?
 
     package var exitStatus: CommandExit {
-        verdict == .refused ? .refused : .done
+        verdict == .refused || verdict == .rolledBack ? .refused : .done
     }
 
     /// A verdict by name. Open, so that a client can show what a newer daemon says.
@@ -34,5 +40,13 @@ package struct ServiceVerdict: Codable, Equatable, Sendable {
         package static let refused = Kind(rawValue: "refused")
         /// The service was not running before.
         package static let started = Kind(rawValue: "started")
+        /// The version before runs again.
+        package static let rolledBack = Kind(rawValue: "rolled_back")
+        /// The service was ended, as its file is gone.
+        package static let removed = Kind(rawValue: "removed")
+        /// What a dry run says.
+        package static let wouldUpgrade = Kind(rawValue: "would_upgrade")
+        package static let wouldStart = Kind(rawValue: "would_start")
+        package static let wouldRemove = Kind(rawValue: "would_remove")
     }
 }

@@ -41,6 +41,12 @@ package struct ServiceStatus: Codable, Equatable, Sendable {
     package var diskVersionDiffers: Bool
     package var lastUpgrade: ServiceVerdict?
     package var images: [ServiceImage]
+    /// `confirmed`, or `provisional`: then a crash or a reboot brings the confirmed version back.
+    package var release: String?
+    package var confirmedVersion: String?
+    package var confirmedDigest: String?
+    package var probationMillisecondsLeft: Int?
+    package var messageInHand: Int?
 }
 
 /// A service's state by name. Open, so that a client can show what a newer daemon says.
@@ -65,10 +71,14 @@ package struct ServiceState: RawRepresentable, Codable, Hashable, Sendable {
 
 /// An image that the service has.
 package struct ServiceImage: Codable, Equatable, Sendable {
-    /// `current`, `old` or `cold`.
+    /// `current`, `old`, `confirmed` (where that is another than the current one), `candidate`,
+    /// or `cold`: in the image store only.
     package var role: String
-    package var version: String
+    package var version: String?
     package var digest: String
+    /// When and why it last became the current one, in RFC 3339.
+    package var at: String?
+    package var cause: String?
 }
 
 extension [ServiceImage] {
@@ -81,6 +91,8 @@ extension [ServiceImage] {
                     json.member("role", image.role)
                     json.member("version", image.version)
                     json.member("digest", image.digest)
+                    json.member("at", image.at)
+                    json.member("cause", image.cause)
                 }
             }
         }

@@ -100,10 +100,22 @@ package enum CommandOption: String, CaseIterable, Sendable {
     case timeout = "TIMEOUT"
     case image = "IMAGE"
     case force = "FORCE"
+    case rehearse = "REHEARSE"
+    case allow = "ALLOW"
+    case dryRun = "DRYRUN"
+    case wait = "WAIT"
+    case dead = "DEAD"
 
     /// The option that `bytes` name, in upper or lower case.
     package init?(_ bytes: UnsafeRawBufferPointer) {
         guard let option = unsafe Self.table.lookUp(bytes) else { return nil }
+        self = option
+    }
+
+    package init?(_ text: String) {
+        var text = text
+        guard let option = text.withUTF8({ unsafe CommandOption(UnsafeRawBufferPointer($0)) })
+        else { return nil }
         self = option
     }
 

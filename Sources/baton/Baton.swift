@@ -13,17 +13,22 @@ struct Baton: ParsableCommand {
             /run/baton for root, $XDG_RUNTIME_DIR/baton for others, or the one that --runtime or \
             BATON_RUNTIME names.
 
-            Exit statuses: 0 done; 1 refused, or another error; 3 service not running; 4 no such \
+            Exit statuses: 0 done; 1 refused or rolled back, or another error; 3 service not running; 4 no such \
             service; 64 wrong usage; 69 daemon not reachable; 75 timed out.
             """,
         version: "0.1.0",
         groupedSubcommands: [
-            CommandGroup(name: "See", subcommands: [Status.self, Versions.self]),
+            CommandGroup(
+                name: "See",
+                subcommands: [
+                    Status.self, Versions.self, Explain.self, Mailbox.self, Events.self,
+                ]),
             CommandGroup(name: "Send messages", subcommands: [Call.self, Send.self]),
             CommandGroup(
                 name: "Change",
                 subcommands: [
-                    Reload.self, Upgrade.self, Suspend.self, Resume.self, Purge.self,
+                    Reload.self, Upgrade.self, Rollback.self, Confirm.self, Suspend.self,
+                    Resume.self, Purge.self,
                 ]),
         ])
 

@@ -16,11 +16,13 @@ enum Output {
     }
 
     /// The answer's bytes as they are, and a newline.
-    static func line(_ bytes: [UInt8]) {
-        guard write(bytes + [UInt8(ascii: "\n")], to: STDOUT_FILENO) else {
-            complain("cannot write to standard output: \(lastError)")
-            exit(EXIT_FAILURE)
-        }
+    /// - Returns: false if the reader has gone: it has seen what it wanted.
+    @discardableResult
+    static func line(_ bytes: [UInt8]) -> Bool {
+        if write(bytes + [UInt8(ascii: "\n")], to: STDOUT_FILENO) { return true }
+        if errno == EPIPE { return false }
+        complain("cannot write to standard output: \(lastError)")
+        exit(EXIT_FAILURE)
     }
 
     /// One line beside the answer, for people.
@@ -33,7 +35,7 @@ enum Output {
         remark("baton: \(text)")
     }
 
-    /// True also if the reader has gone: it has seen what it wanted.
+    /// False if it cannot be written; errno tells why.
     private static func write(_ bytes: [UInt8], to descriptor: CInt) -> Bool {
         var written = 0
         while written < bytes.count {
@@ -43,8 +45,6 @@ enum Output {
             }
             if count >= 0 {
                 written += count
-            } else if errno == EPIPE {
-                return true
             } else if errno != EINTR {
                 return false
             }

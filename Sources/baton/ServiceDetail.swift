@@ -4,71 +4,57 @@ import BatonClient
 
 enum ServiceDetail {
     static func lines(_ service: ServiceStatus, colour: Bool) -> [String] {
-        let facts = facts(service)
-        let width = facts.map(\.name.count).max() ?? 0
-        func styled(_ text: String, _ style: Style) -> String {
-            colour ? style.apply(to: text) : text
+        var list = FactList(title: service.name)
+        addCode(service, to: &list)
+        addMessages(service, to: &list)
+        list.add("connections", "\(service.connections)")
+        list.add("restarts", "\(service.restarts)")
+        list.add("upgrades", "\(service.upgrades)")
+        if let verdict = service.lastUpgrade {
+            list.add(
+                "last upgrade", verdict.sentence, verdict.exitStatus == .done ? .plain : .bad)
         }
-        return [styled(service.name, .heading)]
-            + facts.map { fact in
-                let blanks = String(repeating: " ", count: width - fact.name.count + 2)
-                return "  " + styled(fact.name, .faint) + blanks
-                    + styled(fact.value, fact.style)
-            }
+        for image in service.images {
+            list.add("image", "\(image.version ?? "-") \(image.digest) \(image.role)")
+        }
+        return list.lines(colour: colour)
     }
 
-    private struct Fact {
-        var name: String
-        var value: String
-        var style = Style.plain
-    }
-
-    private static func facts(_ service: ServiceStatus) -> [Fact] {
+    private static func addCode(_ service: ServiceStatus, to list: inout FactList) {
         var state = service.state.rawValue
         if let phase = service.phase { state += ", \(phase)" }
         if let reason = service.reason { state += ": \(reason)" }
-
-        var facts = [Fact(name: "state", value: state, style: service.state.style)]
-        facts.append(
-            Fact(name: "version", value: code(service.version, service.digest, service.pid)))
+        list.add("state", state, service.state.style)
+        list.add("version", code(service.version, service.digest, service.pid))
+        if let release = service.release {
+            var text = release
+            if let left = service.probationMillisecondsLeft {
+                text += ", for another \(Quantity.microseconds(left * 1000))"
+            }
+            list.add("release", text, release == "provisional" ? .busy : .plain)
+        }
+        if service.release == "provisional", let version = service.confirmedVersion {
+            list.add("confirmed", code(version, service.confirmedDigest, nil))
+        }
         if service.oldVersion != nil || service.oldPid != nil {
-            facts.append(
-                Fact(
-                    name: "old", value: code(service.oldVersion, service.oldDigest, service.oldPid))
-            )
+            list.add("old", code(service.oldVersion, service.oldDigest, service.oldPid))
         }
         if service.diskVersionDiffers {
-            facts.append(
-                Fact(
-                    name: "file", value: "another image than the one that runs: 'baton reload'",
-                    style: .busy))
+            list.add("file", "another image than the one that runs: 'baton reload'", .busy)
         }
-        facts += [
-            Fact(
-                name: "messages",
-                value: "\(service.appended) accepted, \(service.settled) settled, "
-                    + "\(service.waiting) waiting"),
-            Fact(
-                name: "dead letters", value: "\(service.deadLetters)",
-                style: service.deadLetters > 0 ? .bad : .plain),
-            Fact(
-                name: "mailbox",
-                value: "\(Quantity.bytes(service.mailboxBytes)), durability \(service.durability)"),
-            Fact(name: "connections", value: "\(service.connections)"),
-            Fact(name: "restarts", value: "\(service.restarts)"),
-            Fact(name: "upgrades", value: "\(service.upgrades)"),
-        ]
-        if let verdict = service.lastUpgrade {
-            facts.append(
-                Fact(
-                    name: "last upgrade", value: verdict.sentence,
-                    style: verdict.verdict == .refused ? .bad : .plain))
-        }
-        for image in service.images {
-            facts.append(
-                Fact(name: "image", value: "\(image.version) \(image.digest) \(image.role)"))
-        }
-        return facts
+    }
+
+    private static func addMessages(_ service: ServiceStatus, to list: inout FactList) {
+        list.add(
+            "messages",
+            "\(service.appended) accepted, \(service.settled) settled, "
+                + "\(service.waiting) waiting")
+        if let message = service.messageInHand { list.add("in hand", "message \(message)") }
+        list.add(
+            "dead letters", "\(service.deadLetters)", service.deadLetters > 0 ? .bad : .plain)
+        list.add(
+            "mailbox",
+            "\(Quantity.bytes(service.mailboxBytes)), durability \(service.durability)")
     }
 
     /// `2, image 0c4f1e2a9b3d, process 123`

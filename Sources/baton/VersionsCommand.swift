@@ -7,8 +7,13 @@ struct Versions: DaemonCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the images that a service has.",
         discussion: """
-            The current one handles messages, the old one is kept warm, cold ones are on disk \
-            only. An image is known by the SHA-256 of its bytes; two may bear the same version.
+            The current one handles messages. The old one, which did so before, is kept warm for \
+            'baton rollback'. The confirmed one is shown where it is another than the current \
+            one, which is on probation then: a crash or a reboot brings the confirmed one back. A \
+            candidate is being upgraded to. Cold ones are in the image store only. SINCE and WHY \
+            tell when, and by what, an image last became the current one.
+
+            An image is known by the SHA-256 of its bytes; two may bear the same version.
 
             Example:
               baton versions counter
@@ -27,11 +32,13 @@ struct Versions: DaemonCommand {
         }
         var table = Table([
             .init(title: "ROLE"), .init(title: "VERSION"), .init(title: "DIGEST"),
+            .init(title: "SINCE"), .init(title: "WHY"),
         ])
         table.rows = images.map { image in
             [
                 Table.Cell(image.role, image.role == "current" ? .good : .plain),
-                "\(image.version)", "\(image.digest)",
+                "\(image.version ?? "-")", "\(image.digest)", "\(image.at ?? "-")",
+                "\(image.cause ?? "-")",
             ]
         }
         for line in table.lines(colour: Output.hasColour) { Output.line(line) }

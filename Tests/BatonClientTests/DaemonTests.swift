@@ -58,6 +58,23 @@ struct DaemonTests {
         #expect(answer == .success(Array("{}".utf8)))
     }
 
+    @Test("dead letters are redelivered by number, or all, and counted")
+    func dispose() throws {
+        let (one, count) = try exchange(socket: "control.sock", answer: ":1\r\n") { daemon in
+            Result { () throws(ClientError) in
+                try daemon.dispose(.redeliver, of: 17, in: "ping")
+            }
+        }
+        #expect(one == "*3\r\n$9\r\nREDELIVER\r\n$4\r\nping\r\n$2\r\n17\r\n")
+        #expect(count == .success(1))
+        let (all, _) = try exchange(socket: "control.sock", answer: ":0\r\n") { daemon in
+            Result { () throws(ClientError) in
+                try daemon.dispose(.discard, of: nil, in: "ping")
+            }
+        }
+        #expect(all == "*3\r\n$7\r\nDISCARD\r\n$4\r\nping\r\n$3\r\nALL\r\n")
+    }
+
     @Test("a change is done when the daemon says so")
     func change() throws {
         let (request, answer) = try exchange(socket: "control.sock", answer: "+OK\r\n") { daemon in

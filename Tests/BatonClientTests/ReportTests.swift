@@ -35,11 +35,12 @@ struct ReportTests {
         #expect(verdict.exitStatus == .done)
     }
 
-    @Test("only a refused verdict is a failure")
+    @Test("only a verdict of refused or rolled back is a failure")
     func exitStatus() throws {
         for (kind, status) in [
             ("upgraded", CommandExit.done), ("current", .done), ("started", .done),
-            ("refused", .refused),
+            ("refused", .refused), ("rolled_back", .refused), ("removed", .done),
+            ("would_upgrade", .done),
         ] {
             let json = "{\"service\":\"x\",\"verdict\":\"\(kind)\",\"total_microseconds\":1}"
             #expect(try decode(ServiceVerdict.self, json).exitStatus == status)
@@ -62,7 +63,7 @@ struct ReportTests {
         #expect(service.lastUpgrade?.to == "2")
         #expect(
             String(decoding: service.images.json, as: UTF8.self)
-                == #"[{"role":"current","version":"2","digest":"ab"}]"#)
+                == #"[{"role":"current","version":"2","digest":"ab","at":null,"cause":null}]"#)
     }
 
     @Test("a state that this client does not know is kept by its name")

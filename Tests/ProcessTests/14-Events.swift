@@ -1,6 +1,7 @@
 // SUBSCRIBE events, and `baton events`: who is told what, and what happens to who does not read.
 
 import BatonClient
+import BatonLinux
 import Foundation
 import Testing
 
@@ -155,6 +156,76 @@ extension Processes {
             try daemon.stop()
             #expect(try events.next(deadline: soon).decoded().event == "stopping")
             #expect(throws: ClientError.disconnected) { _ = try events.next(deadline: soon) }
+        }
+
+        // MARK: baton events
+
+        /// `baton events` with these arguments, and the file that it writes to.
+        private func batonEvents(_ arguments: String...) throws -> (ChildProcess, String) {
+            let output = "\(daemon.directory.path)/events"
+            let child = try ChildProcess(
+                Products.program("baton"), ["events"] + arguments,
+                environment: Tool.surroundings.merging(["BATON_RUNTIME": daemon.runtime.path]) {
+                    $1
+                }, output: output, error: output)
+            return (child, output)
+        }
+
+        private func text(_ file: String) -> String {
+            String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self)
+        }
+
+        @Test("baton events prints a line for each event, at once, and ends after --count")
+        func printed() throws {
+            let (child, output) = try batonEvents("--count", "2")
+            try wait(for: "the first line") {
+                _ = try daemon.client.reload()
+                return text(output).contains("\n")
+            }
+            _ = try daemon.client.reload()
+            #expect(try child.end() == .code(0))
+            let lines = text(output).split(separator: "\n")
+            #expect(lines.count == 2)
+            let expected = /\d{4}-\d\d-\d\dT[\d:.]+Z  batond  reloaded  every image is current/
+            for line in lines {
+                #expect(try expected.prefixMatch(in: line) != nil, "\(line)")
+            }
+        }
+
+        @Test("baton events of one service leaves the others' out, and ends well when interrupted")
+        func interrupted() throws {
+            let (child, output) = try batonEvents("counter", "--json")
+            let refused = "\(daemon.directory.path)/refused.so"
+            try wait(for: "the first line") {
+                for service in ["ping", "counter"] {
+                    _ = try daemon.upgrade(service, to: refused)
+                }
+                return text(output).contains("\n")
+            }
+            child.signal(SIGINT)
+            #expect(try child.end() == .code(0))
+            for line in text(output).split(separator: "\n") {
+                let event = try Report<ServiceEvent>(json: Array(line.utf8)).decoded()
+                #expect(event.service == "counter")
+                #expect(event.event == "refused")
+                #expect(event.phase == "prepare")
+                #expect(event.from == "1")
+                #expect(event.cause?.isEmpty == false)
+            }
+        }
+
+        @Test("baton events ends with the daemon, and of a service that is not there at once")
+        func ends() throws {
+            #expect(try daemon.baton("events", "nobody").exit == .code(4))
+            let (child, output) = try batonEvents()
+            try wait(for: "the first line") {
+                _ = try daemon.client.reload()
+                return text(output).contains("\n")
+            }
+            try daemon.stop()
+            #expect(try child.end() == .code(0))
+            #expect(text(output).split(separator: "\n").last?.hasSuffix("stopping") == true)
+            #expect(try daemon.baton("events").exit == .code(69))
         }
     }
 }
