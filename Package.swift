@@ -108,7 +108,7 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "BatonSupervisor", "BatonSystemd",
+                "BatonCore", "BatonSupervisor", "BatonSystemd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

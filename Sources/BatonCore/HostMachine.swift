@@ -13,6 +13,8 @@ package struct HostMachine: Sendable {
         case running
         /// Asked to stop after the message in hand.
         case suspending(generation: UInt32)
+        /// Handles settled messages once more; what comes of them is not settled again.
+        case replaying(generation: UInt32)
         /// Asked to end; whatever it says is ignored.
         case ending
     }
@@ -56,13 +58,15 @@ package struct HostMachine: Sendable {
             return .hasStarted
         case (.loading, .refused(let reason)), (.starting, .refused(let reason)):
             return .refuses(reason: reason)
-        case (.suspending(let asked), .suspended(let generation)):
+        case (.suspending(let asked), .suspended(let generation)),
+            (.replaying(let asked), .suspended(let generation)):
             // An answer to an earlier request that was taken back meanwhile says nothing.
             guard asked == generation else { return .nothing }
             state = .ready
             return .isSuspended
         case (.running, .suspended): return .nothing
-        case (.loading, _), (.starting, _), (.ready, _), (.running, _), (.suspending, _):
+        case (.loading, _), (.starting, _), (.ready, _), (.running, _), (.suspending, _),
+            (.replaying, _):
             return .violation("said \(said) while \(state)")
         }
     }
@@ -71,7 +75,7 @@ package struct HostMachine: Sendable {
     package mutating func run() {
         switch state {
         case .ready, .suspending: state = .running
-        case .running, .loading, .starting, .ending:
+        case .running, .loading, .starting, .replaying, .ending:
             preconditionFailure("a host was told to run while \(state)")
         }
     }
@@ -81,6 +85,14 @@ package struct HostMachine: Sendable {
             preconditionFailure("a host was told to suspend while \(state)")
         }
         state = .suspending(generation: generation)
+    }
+
+    /// A host that is in charge of nothing handles settled messages.
+    package mutating func replay(generation: UInt32) {
+        guard case .ready = state else {
+            preconditionFailure("a host was told to replay while \(state)")
+        }
+        state = .replaying(generation: generation)
     }
 
     /// A ready host is given another state.
@@ -97,7 +109,14 @@ package struct HostMachine: Sendable {
     package var isInCharge: Bool {
         switch state {
         case .running, .suspending: true
-        case .loading, .starting, .ready, .ending: false
+        case .loading, .starting, .ready, .replaying, .ending: false
+        }
+    }
+
+    package var isReplaying: Bool {
+        switch state {
+        case .replaying: true
+        case .loading, .starting, .ready, .running, .suspending, .ending: false
         }
     }
 }

@@ -19,6 +19,8 @@ package struct Limits: Equatable, Sendable {
     package var prepareTimeout = Moment.Span.seconds(10)
     package var suspendTimeout = Moment.Span.seconds(5)
     package var migrateTimeout = Moment.Span.seconds(5)
+    /// How long a rollback may take to handle again what was settled since the switch.
+    package var replayTimeout = Moment.Span.seconds(60)
     /// How long one message may be in hand before its host is ended; zero: as long as it likes.
     package var handleTimeout = Moment.Span.seconds(60)
     /// How long a service that is removed may take to handle what waits.

@@ -1,4 +1,5 @@
-// The upgrade of one service: which phase it is in, and what follows from each event.
+// The upgrade of one service: which phase it is in, and what follows from each event. A rollback is an
+// upgrade too, whose candidate is the version before.
 // Pure: the supervisor performs the actions and reports what came of them.
 //
 // Invariants: at most one upgrade runs; nothing is suspended before the candidate has loaded, has
@@ -7,12 +8,50 @@
 // in charge.
 
 package struct UpgradeMachine: Sendable {
+    /// How the candidate comes to the state that the service has.
+    package enum Way: Equatable, Sendable {
+        /// It takes the last settled state.
+        case state
+        /// It has the state of an earlier message, and handles those settled since once more, with
+        /// their replies discarded.
+        case replay
+        /// The same; then it is given the message that the current version died of, to find out
+        /// which of the two is at fault.
+        case replayAndTry
+    }
+
+    /// What kind of upgrade it is.
+    package struct Plan: Equatable, Sendable {
+        package var way: Way
+        /// The candidate runs already: the version before, kept warm.
+        package var isWarm: Bool
+        /// The last messages are handled in the shadow first.
+        package var rehearses: Bool
+        /// It ends before anything is suspended.
+        package var isDryRun: Bool
+
+        package init(
+            way: Way = .state, isWarm: Bool = false, rehearses: Bool = false, isDryRun: Bool = false
+        ) {
+            self.way = way
+            self.isWarm = isWarm
+            self.rehearses = rehearses
+            self.isDryRun = isDryRun
+        }
+    }
+
     package enum State: Equatable, Sendable {
         case idle
-        case preparing(missing: Missing)
-        case suspending
+        /// A candidate of its own handles the last messages in the shadow.
+        case rehearsing(Plan)
+        case preparing(Plan, missing: Missing)
+        case suspending(Way)
         /// The candidate takes the state once more, as it changed since prepare.
         case loading
+        /// The candidate handles what was settled since it had the state.
+        case replaying(tries: Bool)
+        /// The candidate handles the message that the current version died of.
+        case trying
         /// The switch record is written and not known to be durable: there is no way back.
         case switching
     }
@@ -27,18 +66,28 @@ package struct UpgradeMachine: Sendable {
 
     package enum Action: Equatable, Sendable {
         case nothing
+        /// Start a candidate for the rehearsal, and have it handle the last messages.
+        case rehearse
         /// Start the candidate and make its image durable.
         case prepare
         /// Let the current host finish the message in hand; from here on the pause is counted.
         case suspend
         /// Give the candidate the state as it is now, unless it has that already.
         case load
+        /// Have the candidate handle what was settled since it had the state.
+        case replay
+        /// Give the candidate the message that the current version died of.
+        case tryMessage
         /// Append the switch record and have it made durable.
         case writeSwitch
         /// The candidate is current: it gets the cursor, and the former current is the old one.
         case handOver
         /// End the candidate; if `resume`, the current host goes on. The verdict is `refused`.
         case refuse(Phase, reason: String, resume: Bool)
+        /// Both versions died of the message: it is set aside, the current version goes on.
+        case blameMessage(reason: String)
+        /// End the candidate: all that can be checked beforehand is right.
+        case endDryRun
     }
 
     package private(set) var state = State.idle
@@ -48,77 +97,128 @@ package struct UpgradeMachine: Sendable {
     package var phase: Phase? {
         switch state {
         case .idle: nil
-        case .preparing: .prepare
+        case .rehearsing, .preparing: .prepare
         case .suspending: .suspend
-        case .loading: .load
+        case .loading, .replaying, .trying: .load
         case .switching: .resume
         }
     }
 
     /// An upgrade is asked for, and the image differs from the current one.
-    package mutating func begin() -> Action {
+    package mutating func begin(_ plan: Plan) -> Action {
         guard case .idle = state else {
             preconditionFailure("an upgrade began while one runs: the supervisor queues them")
         }
-        state = .preparing(missing: [.candidate, .image])
+        if plan.rehearses {
+            state = .rehearsing(plan)
+            return .rehearse
+        }
+        if plan.isWarm {
+            state = .suspending(plan.way)
+            return .suspend
+        }
+        return prepare(plan)
+    }
+
+    private mutating func prepare(_ plan: Plan) -> Action {
+        state = .preparing(plan, missing: [.candidate, .image])
         return .prepare
+    }
+
+    /// The rehearsal went as it should; its candidate has gone.
+    package mutating func rehearsed() -> Action {
+        switch state {
+        case .rehearsing(let plan): prepare(plan)
+        case .idle, .preparing, .suspending, .loading, .replaying, .trying, .switching: .nothing
+        }
     }
 
     /// The candidate took the state. In prepare it is a copy; in load it is the last one.
     package mutating func candidateStarted() -> Action {
         switch state {
-        case .preparing(let missing): return prepared(missing.subtracting(.candidate))
+        case .preparing(let plan, let missing):
+            return prepared(plan, missing.subtracting(.candidate))
         case .loading:
             state = .switching
             return .writeSwitch
-        case .idle, .suspending, .switching: return .nothing
+        case .idle, .rehearsing, .suspending, .replaying, .trying, .switching: return .nothing
         }
     }
 
     package mutating func imageIsDurable() -> Action {
         switch state {
-        case .preparing(let missing): prepared(missing.subtracting(.image))
+        case .preparing(let plan, let missing): prepared(plan, missing.subtracting(.image))
         // The sync ended after the upgrade was refused.
-        case .idle, .suspending, .loading, .switching: .nothing
+        case .idle, .rehearsing, .suspending, .loading, .replaying, .trying, .switching: .nothing
         }
     }
 
-    private mutating func prepared(_ missing: Missing) -> Action {
+    private mutating func prepared(_ plan: Plan, _ missing: Missing) -> Action {
         guard missing.isEmpty else {
-            state = .preparing(missing: missing)
+            state = .preparing(plan, missing: missing)
             return .nothing
         }
-        state = .suspending
+        guard !plan.isDryRun else {
+            state = .idle
+            return .endDryRun
+        }
+        state = .suspending(plan.way)
         return .suspend
     }
 
     /// The current host is suspended, has died, or there is none: its outcomes are all in.
     package mutating func currentIsQuiet() -> Action {
         switch state {
-        case .suspending:
+        case .suspending(.state):
             state = .loading
             return .load
+        case .suspending(.replay):
+            state = .replaying(tries: false)
+            return .replay
+        case .suspending(.replayAndTry):
+            state = .replaying(tries: true)
+            return .replay
         // A host that dies in prepare is started again; later it is suspended and not needed.
-        case .idle, .preparing, .loading, .switching: return .nothing
+        case .idle, .rehearsing, .preparing, .loading, .replaying, .trying, .switching:
+            return .nothing
+        }
+    }
+
+    /// The candidate has handled what it was given, and stands still.
+    package mutating func candidateIsQuiet() -> Action {
+        switch state {
+        case .replaying(tries: true):
+            state = .trying
+            return .tryMessage
+        case .replaying(tries: false), .trying:
+            state = .switching
+            return .writeSwitch
+        case .idle, .rehearsing, .preparing, .suspending, .loading, .switching: return .nothing
         }
     }
 
     /// The candidate refused, died, or broke the protocol.
     package mutating func candidateFailed(_ reason: String) -> Action {
         switch state {
+        case .rehearsing: return refuse(.prepare, "rehearsal: \(reason)", resume: false)
         case .preparing: return refuse(.prepare, reason, resume: false)
         case .suspending: return refuse(.suspend, reason, resume: true)
-        case .loading: return refuse(.load, reason, resume: true)
+        case .loading, .replaying: return refuse(.load, reason, resume: true)
+        case .trying:
+            state = .idle
+            return .blameMessage(reason: reason)
         // After the switch it is the current version that died: it is started again.
         case .idle, .switching: return .nothing
         }
     }
 
-    /// Something of Baton's own failed (a disk, a descriptor).
+    /// Something of Baton's own failed (a disk, a descriptor), or the upgrade lost its ground.
     package mutating func failed(_ reason: String) -> Action {
         switch state {
         case .switching: refuse(.resume, reason, resume: true)
-        case .idle, .preparing, .suspending, .loading: candidateFailed(reason)
+        case .trying: refuse(.load, reason, resume: true)
+        case .idle, .rehearsing, .preparing, .suspending, .loading, .replaying:
+            candidateFailed(reason)
         }
     }
 
@@ -126,22 +226,31 @@ package struct UpgradeMachine: Sendable {
     /// - Parameter busy: what the current host is doing, for the reason.
     package mutating func deadlinePassed(after bound: Moment.Span, busy: String) -> Action {
         switch state {
+        case .rehearsing:
+            return candidateFailed("it did not end within \(bound): rehearse fewer messages")
         case .preparing:
-            refuse(
-                .prepare,
+            return candidateFailed(
                 "the candidate was not ready within \(bound): a constructor or 'start' "
-                    + "hangs, or prepare_timeout is too short", resume: false)
+                    + "hangs, or prepare_timeout is too short")
         case .suspending:
-            refuse(
-                .suspend, "busy: \(busy) after \(bound); try again, or 'baton upgrade --force'",
-                resume: true)
+            return candidateFailed(
+                "busy: \(busy), \(bound) after it was asked to stop; try again, or "
+                    + "'baton upgrade --force'")
         case .loading:
-            refuse(
-                .load,
+            return candidateFailed(
                 "the candidate did not take the state within \(bound): its migration hangs, "
-                    + "or migrate_timeout is too short", resume: true)
+                    + "or migrate_timeout is too short")
+        case .replaying:
+            return candidateFailed(
+                "what was settled since the switch was not handled again within \(bound): "
+                    + "replay_timeout is too short, or it hangs")
+        // Not its end, so the message is not at fault for certain.
+        case .trying:
+            return refuse(
+                .load, "the message that the current version died of was not handled within "
+                    + "\(bound)", resume: true)
         // The disk decides; the watchdog bounds it.
-        case .idle, .switching: .nothing
+        case .idle, .switching: return .nothing
         }
     }
 
@@ -150,7 +259,7 @@ package struct UpgradeMachine: Sendable {
         case .switching:
             state = .idle
             return .handOver
-        case .idle, .preparing, .suspending, .loading:
+        case .idle, .rehearsing, .preparing, .suspending, .loading, .replaying, .trying:
             preconditionFailure("a switch became durable that was never written")
         }
     }

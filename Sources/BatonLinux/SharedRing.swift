@@ -117,6 +117,9 @@ private func entrySize(_ length: UInt64) -> UInt64 { headerBytes + (length + 15)
 extension SharedRing {
     /// The largest payload of one entry.
     package static let entryBytes = FixedLimits.ringBytes / 8
+    /// What has been taken is still there for so many bytes: a host writes at most half of the ring
+    /// before it publishes.
+    package static let readableBehind = capacity / 2
     /// With so much room an outcome and a state fit for certain, wherever the ring ends.
     private static let roomForOne = UInt64(3 * (entryBytes + 32))
 
@@ -194,6 +197,15 @@ extension SharedRing {
         }
 
         package init() {}
+
+        /// For what was taken before, as long as it has not been written over.
+        package init(from position: UInt64, to end: UInt64) {
+            taken = position
+            written = end
+        }
+
+        /// Up to where entries have been taken.
+        package var position: UInt64 { taken }
 
         /// Looks once for what there is; `next` then walks it.
         package mutating func begin(_ shared: borrowing SharedRing) {

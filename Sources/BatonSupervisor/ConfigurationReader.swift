@@ -42,6 +42,7 @@ struct ConfigurationReader {
             case "prepare_timeout": limits.prepareTimeout = try span(value)
             case "suspend_timeout": limits.suspendTimeout = try span(value)
             case "migrate_timeout": limits.migrateTimeout = try span(value)
+            case "replay_timeout": limits.replayTimeout = try span(value)
             case "handle_timeout": limits.handleTimeout = try spanOrZero(value)
             case "drain_timeout": limits.drainTimeout = try span(value)
             case "stop_timeout": limits.stopTimeout = try span(value)
@@ -57,6 +58,7 @@ struct ConfigurationReader {
                     key,
                     "message_bytes, state_bytes, mailbox_bytes, connections, replies_bytes, "
                         + "replies_pending, prepare_timeout, suspend_timeout, migrate_timeout, "
+                        + "replay_timeout, "
                         + "handle_timeout, drain_timeout, stop_timeout, shutdown_timeout, "
                         + "stalled_client_timeout, restarts, restart_period, probation_bytes, "
                         + "host_memory, attempts")

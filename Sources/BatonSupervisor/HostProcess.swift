@@ -15,6 +15,9 @@ final class HostProcess {
     var machine = HostMachine()
     /// The author's label, once loaded.
     var version: String?
+    /// Which format its states have, and which it can take; 0 if it does not say.
+    var stateVersion: UInt32 = 0
+    var takesStates: (from: UInt32, to: UInt32) = (0, 0)
     /// Which state it was started with (`Service.stateRevision`).
     var startedRevision: UInt64?
     /// Whether it has ever been given the cursor.
@@ -111,7 +114,9 @@ final class HostProcess {
         }
     }
 
-    func start(state: MailboxMachine.State?, revision: UInt64, limit: Int) {
+    func start(
+        state: MailboxMachine.State?, revision: UInt64, limit: Int, isDowngrade: Bool
+    ) {
         startedRevision = revision
         let limit = UInt32(clamping: limit)
         guard let state else {
@@ -128,7 +133,7 @@ final class HostProcess {
             send(
                 .start(
                     stateBytes: UInt32(state.bytes.count), fromVersion: state.version,
-                    stateLimit: limit, stateVersion: 0, downgrade: false),
+                    stateLimit: limit, stateVersion: state.format, downgrade: isDowngrade),
                 descriptors: [memory.number])
         } catch { kill("its state could not be handed over (\(error))") }
     }
@@ -142,6 +147,34 @@ final class HostProcess {
     func proceed() {
         machine.run()
         send(.proceed)
+    }
+
+    /// Has it handle messages that are settled already, once more.
+    func replay(
+        from position: LogPosition, sequence: SequenceNumber, through: SequenceNumber,
+        dead: Set<UInt64>
+    ) {
+        generation &+= 1
+        machine.replay(generation: generation)
+        hasRun = true
+        send(
+            .replay(
+                position: position, sequence: sequence.value, through: through.value,
+                generation: generation, dead: dead.sorted()))
+    }
+
+    /// Whether it says that it can take a state of this format.
+    func takes(_ format: UInt32) -> Bool {
+        takesStates.to > 0 && takesStates.from <= format && format <= takesStates.to
+    }
+
+    /// Why it cannot take a state, as far as that is declared.
+    func fault(taking state: MailboxMachine.State) -> String? {
+        guard state.format != 0, takesStates.to > 0, !takes(state.format) else { return nil }
+        return "it cannot take this state: that has format \(state.format) (of version "
+            + "\(state.version)), and \(version ?? "it") takes "
+            + (takesStates.from == takesStates.to
+                ? "only \(takesStates.to)" : "\(takesStates.from) to \(takesStates.to)")
     }
 
     func run(from position: LogPosition, _ standing: MailboxMachine) {

@@ -9,7 +9,13 @@ import Glibc
 package final class LinuxGround: Ground {
     package let bootID: [UInt8]
 
-    package init() { bootID = Self.readBootID() }
+    /// Who dies where, once; `nil`: nobody.
+    private var fault: FaultPlan?
+
+    package init(fault: FaultPlan? = nil) {
+        bootID = Self.readBootID()
+        self.fault = fault
+    }
 
     package func now() -> Moment { MonotonicClock.now() }
 
@@ -70,5 +76,17 @@ package final class LinuxGround: Ground {
             "take signals", unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK)))
     }
 
-    package func reached(_ point: FaultPoint, _ service: Service) {}
+    package func reached(_ point: FaultPoint, _ service: Service) {
+        guard let plan = fault, plan.point == point else { return }
+        let pid: Int32? =
+            switch plan.victim {
+            case .batond: getpid()
+            case .current: service.current?.pid
+            case .candidate: service.candidate?.pid
+            case .old: service.old?.pid
+            }
+        guard let pid else { return }
+        fault = nil
+        _ = Glibc.kill(pid, SIGKILL)
+    }
 }

@@ -102,25 +102,27 @@ extension Supervisor {
 
     /// Reads an image and has the service upgraded to it.
     func takeIn(
-        _ path: String, for service: Service, force: Bool = false,
+        _ path: String, for service: Service, force: Bool = false, rehearse: Int? = nil,
+        allowed: Int? = nil, isDryRun: Bool = false, waits: Bool = false,
         _ done: @escaping (Verdict) -> Void
     ) {
         let begun = freshNow()
         intake.add(path) { result in
             switch result {
             case .success(let image):
-                service.diskDiffers = false
-                service.request(UpgradeRequest(image: image, force: force, done: done))
+                if !isDryRun { service.diskDiffers = false }
+                service.request(
+                    UpgradeRequest(
+                        image: image, force: force, rehearse: rehearse, allowed: allowed,
+                        isDryRun: isDryRun, waits: waits, done: done))
             case .failure(let refusal):
                 let verdict = Verdict(
                     service: service.name, from: service.currentVersion, to: nil, digest: nil,
                     outcome: .refused(.prepare, reason: refusal.reason),
                     total: self.freshNow().since(begun))
+                service.emit(.refused, of: verdict)
+                guard !isDryRun else { return done(verdict) }
                 service.lastVerdict = verdict
-                self.emit(
-                    Event(
-                        .refused, service: service.name, from: service.currentVersion,
-                        cause: refusal.reason, refusedIn: .prepare))
                 if service.currentImage == nil { service.stop(because: refusal.reason) }
                 done(verdict)
             }
@@ -199,6 +201,16 @@ extension Supervisor {
 
     // MARK: The image store
 
+    /// Reads an image from the store; `nil` if it is not there, or damaged.
+    func fetch(_ digest: ImageDigest, _ done: @escaping (Image?) -> Void) {
+        intake.add("\(state.imagesPath)/\(digest).so") { result in
+            guard case .success(let image) = result, image.digest == digest else {
+                return done(nil)
+            }
+            done(image)
+        }
+    }
+
     /// Makes an image durable; `imageIsKept` follows.
     func keep(_ image: Image, for service: Service) {
         if keptImages.contains(image.fileName) {
@@ -215,14 +227,18 @@ extension Supervisor {
     private func pruneImages() {
         var used: Set<String> = []
         for service in services.values {
-            if let release = service.mailbox.standing.release {
-                used.insert("\(release.digest).so")
+            let standing = service.mailbox.standing
+            for release in [standing.release, standing.fallback?.release] {
+                if let release { used.insert("\(release.digest).so") }
             }
+            if let before = service.versionBefore { used.insert(before.image.fileName) }
             for host in [service.current, service.candidate, service.old] {
                 if let host { used.insert(host.image.fileName) }
             }
-            for request in service.queue { used.insert(request.image.fileName) }
-            if let attempt = service.attempt { used.insert(attempt.request.image.fileName) }
+            for request in service.queue {
+                if let image = request.image { used.insert(image.fileName) }
+            }
+            if let attempt = service.attempt { used.insert(attempt.image.fileName) }
         }
         // A quarantined service's release is not known: nothing is pruned.
         guard quarantined.isEmpty else { return }

@@ -1,5 +1,6 @@
 // A service: its mailbox, its hosts, who waits for its replies. This file is the way of messages;
-// ServiceHosts.swift starts and mourns hosts, ServiceUpgrade.swift performs upgrades.
+// ServiceHosts.swift starts and mourns hosts, ServiceUpgrade.swift performs upgrades,
+// ServiceRollback.swift the way back.
 // Runs in batond.
 //
 // Invariants: `waiting` covers exactly the messages after the cursor; at most one host is in charge,
@@ -48,6 +49,11 @@ package final class Service {
     var stateRevision: UInt64 = 1
     var restartPolicy: RestartPolicy
     var restarts = 0
+    /// Where its last outcomes can be found again.
+    var history = OutcomeHistory()
+    /// When it was last seen to make progress, for a host that hangs.
+    var progress: (settled: SequenceNumber, at: Moment)?
+    var watchesProgress = false
 
     // The upgrade.
     var upgrade = UpgradeMachine()
@@ -57,6 +63,23 @@ package final class Service {
     /// The plugin directory has another image than the release.
     var diskDiffers = false
     var switchRecord = SwitchRecord.none
+    /// No version has run since batond started, or since the service came back.
+    var wasNotRunning = true
+
+    // The way back.
+    var versionBefore: VersionBefore?
+    var replay: Replay?
+    /// The message that the current version died of, while it is found out who is at fault.
+    var suspect: SequenceNumber?
+    /// The version before could not take over: it is not tried again by itself.
+    var rollbackHasFailed = false
+    /// The image of a version to go back to is being read.
+    var isFetchingImage = false
+    var probation: Timers.Handle?
+    var probationEnds: Moment?
+    /// Want to know whether their release is confirmed or rolled back.
+    var confirmationWaiters: [(Verdict, (Verdict) -> Void)] = []
+
     /// Who waits for a suspension by hand.
     var suspendWaiters: [(String?) -> Void] = []
 
@@ -177,6 +200,12 @@ package final class Service {
 
     // MARK: Outcomes
 
+    /// Outcomes are to be expected: of messages, or of a replay.
+    var isAtWork: Bool {
+        candidate?.machine.isReplaying == true
+            || !waiting.isEmpty && current?.machine.isInCharge == true
+    }
+
     /// Takes what the host in charge has published: replies to their connections, the cursor and
     /// the state to the mailbox.
     /// - Parameter all: also while a client holds up the others; for a host that ends or stops.
@@ -185,6 +214,8 @@ package final class Service {
         var cursor = mailbox.standing.settled
         var state: [UInt8]?
         repliedTo.removeAll(keepingCapacity: true)
+        history.note(
+            position: host.reader.position, settled: cursor, state: mailbox.standing.state)
         host.reader.begin(host.ring)
         taking: while true {
             takeReplies(from: host, &cursor)
@@ -204,7 +235,7 @@ package final class Service {
             "\(name): \(waiting.count) wait for the outcomes after \(cursor)")
         guard cursor > mailbox.standing.settled || state != nil else { return }
         do throws(StoreError) {
-            try mailbox.settle(upTo: cursor, state: state)
+            try mailbox.settle(upTo: cursor, state: state, format: host.stateVersion)
         } catch {
             // Replies of these outcomes stand in the queues; they may not leave without the record.
             guard case .noRoom = error else {
@@ -336,10 +367,12 @@ package final class Service {
     }
 
     private func deliverPoison(_ sequence: UInt64) {
+        let letter = mailbox.standing.deadLetters.first { $0.sequence == sequence }
+        let attempts = letter?.attempts ?? supervisor.configuration.limits.attempts
         deliverError(
             "POISON",
-            "message \(sequence) killed its host \(supervisor.configuration.limits.attempts)"
-                + " times and was set aside: do not send it again before the service is mended")
+            "message \(sequence) killed its host \(attempts) times and was set aside: do not send "
+                + "it again before the service is mended")
     }
 
     private func deliverError(_ code: String, _ text: String) {
@@ -370,6 +403,10 @@ package final class Service {
     /// Lets the host in charge read what is written, sending it the segments it lacks.
     func publish() {
         guard let host = current, case .running = host.machine.state else { return }
+        publish(to: host)
+    }
+
+    func publish(to host: HostProcess) {
         sendSegments(to: host)
         let readable = mailbox.readable
         guard readable.segment > host.sentThrough else { return host.publish(readable) }
@@ -382,9 +419,11 @@ package final class Service {
     /// Segments that a host may hold open beyond the cursor.
     private static let segmentsAhead: UInt32 = 32
 
-    func sendSegments(to host: HostProcess) {
-        let first = mailbox.position(of: mailbox.standing.settled.next).segment
-        let last = min(mailbox.readable.segment, first + Self.segmentsAhead)
+    /// - Parameter start: the message from which on it reads; the next one if not said.
+    func sendSegments(to host: HostProcess, from start: SequenceNumber? = nil) {
+        let next = mailbox.position(of: mailbox.standing.settled.next).segment
+        let first = start.map { mailbox.position(of: $0).segment } ?? next
+        let last = min(mailbox.readable.segment, next + Self.segmentsAhead)
         guard host.sentThrough < last else { return }
         for segment in mailbox.segments(from: max(first, host.sentThrough + 1))
         where segment.ordinal <= last {
@@ -435,6 +474,7 @@ package final class Service {
         }
         for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
         releaseHeldUp()
+        boundProbation()
         if switchRecord == .syncing {
             switchRecord = .none
             perform(upgrade.switchIsDurable())

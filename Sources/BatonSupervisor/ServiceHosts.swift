@@ -51,7 +51,7 @@ extension Service {
     /// Nothing runs until the operator does something.
     func stop(because reason: String) {
         condition = .stopped(reason: reason)
-        log.error("stopped: \(reason)")
+        emit(.stopped, cause: reason)
         supervisor.isSettled(self)
     }
 
@@ -78,8 +78,11 @@ extension Service {
     private func heard(_ report: HostReport, from host: HostProcess) {
         let said: HostMachine.Said
         switch report {
-        case .loaded(_, let version, _, let sandbox, _, _, _, _):
+        case .loaded(
+            _, let version, _, let sandbox, _, let stateVersion, let takesFrom, let takesTo):
             host.version = version
+            host.stateVersion = stateVersion
+            host.takesStates = (takesFrom, takesTo)
             supervisor.noteSandbox(sandbox)
             said = .loaded
         case .started: said = .started
@@ -87,6 +90,7 @@ extension Service {
         case .suspended(let generation):
             // Everything published before these words is in the ring.
             if host === current { takeOutcomes(all: true) }
+            if host === candidate { takeReplayed() }
             said = .suspended(generation: generation)
         case .log(let level, let text):
             note(level, text, host)
@@ -94,13 +98,14 @@ extension Service {
         case .large:
             // It stands in the ring by the time of the next one: so only few are ever held.
             if host === current { takeOutcomes() }
+            if host === candidate { takeReplayed() }
             return
         }
+        // What was just taken may have broken the rules.
+        guard host.endReason == nil else { return }
         switch host.machine.said(said) {
         case .nothing, .log: break
-        case .hasLoaded:
-            host.start(
-                state: mailbox.standing.state, revision: stateRevision, limit: limits.stateBytes)
+        case .hasLoaded: hasLoaded(host)
         case .hasStarted: hasStarted(host)
         case .isSuspended: isSuspended(host)
         case .refuses(let reason): refused(host, reason)
@@ -108,12 +113,38 @@ extension Service {
         }
     }
 
+    private func hasLoaded(_ host: HostProcess) {
+        guard host === candidate else {
+            return host.start(
+                state: mailbox.standing.state, revision: stateRevision, limit: limits.stateBytes,
+                isDowngrade: isDowngrade(to: host))
+        }
+        supervisor.reached(.loaded, self)
+        if let attempt, attempt.way == .state, let state = mailbox.standing.state,
+            let fault = host.fault(taking: state)
+        {
+            return perform(upgrade.candidateFailed(fault))
+        }
+        start(candidate: host)
+    }
+
+    /// Whether the state was made by newer code than the host's.
+    func isDowngrade(to host: HostProcess) -> Bool {
+        if host === candidate, attempt?.target != nil { return true }
+        guard let state = mailbox.standing.state, state.format != 0 else { return false }
+        return host.stateVersion != 0 && host.stateVersion < state.format
+    }
+
     private func hasStarted(_ host: HostProcess) {
         supervisor.cancel(&host.deadline)
         if host === candidate {
-            sendSegments(to: host)
+            if case .rehearsing = upgrade.state {
+                return candidateTookState(toRehearse: host)
+            }
+            if attempt?.way == .state { sendSegments(to: host) }
             perform(upgrade.candidateStarted())
         } else if host === current {
+            wasNotRunning = false
             resumeCurrent()
             supervisor.isSettled(self)
         }
@@ -154,6 +185,36 @@ extension Service {
 
     // MARK: Handing the cursor
 
+    /// A host that makes no progress is ended: one timer while messages wait, none at rest.
+    func watchProgress() {
+        guard !watchesProgress, !waiting.isEmpty else { return }
+        watchesProgress = true
+        progress = (mailbox.standing.settled, supervisor.now)
+        lookForProgress()
+    }
+
+    private func lookForProgress() {
+        let bound = limits.handleTimeout
+        _ = supervisor.after(Moment.Span(nanoseconds: bound.nanoseconds / 4)) { [weak self] in
+            guard let self else { return }
+            let now = self.supervisor.freshNow()
+            guard !self.waiting.isEmpty, let progress = self.progress,
+                let host = self.current, case .running = host.machine.state
+            else {
+                self.watchesProgress = false
+                return
+            }
+            if progress.settled != self.mailbox.standing.settled || self.isHeldUpByClient {
+                self.progress = (self.mailbox.standing.settled, now)
+            } else if now.since(progress.at) >= bound {
+                self.watchesProgress = false
+                host.kill("\(self.busyText), and handle_timeout is \(bound)")
+                return
+            }
+            self.lookForProgress()
+        }
+    }
+
     /// Lets the current host handle messages, if nothing bars it.
     func resumeCurrent() {
         guard !isHeld, !supervisor.isStopping, let host = current else { return }
@@ -168,7 +229,7 @@ extension Service {
             }
             publish()
             supervisor.noteBusy(self)
-        case .loading, .starting, .running, .ending: break
+        case .loading, .starting, .running, .replaying, .ending: break
         }
     }
 
@@ -178,7 +239,7 @@ extension Service {
         switch host.machine.state {
         case .running: host.suspend()
         case .suspending: break
-        case .ready: currentIsQuiet()
+        case .ready, .replaying: currentIsQuiet()
         // It was being started again: the message path does not need it.
         case .loading, .starting: host.kill("it is not needed")
         case .ending: break
@@ -186,6 +247,7 @@ extension Service {
     }
 
     private func isSuspended(_ host: HostProcess) {
+        if host === candidate { return candidateIsQuiet(host) }
         guard host === current else { return }
         currentIsQuiet()
     }
@@ -202,15 +264,6 @@ extension Service {
         for waiter in waiters { waiter(nil) }
     }
 
-    /// What the current host is doing, for a message to the operator.
-    var busyText: String {
-        guard let host = current, case .suspending = host.machine.state else {
-            return "nothing is in hand"
-        }
-        let sequence = host.ring.load(.inHand)
-        return sequence == 0 ? "it does not answer" : "message \(sequence) is still being handled"
-    }
-
     // MARK: The end of a host
 
     func hasEnded(_ host: HostProcess, _ exit: Spawn.Exit) {
@@ -221,7 +274,7 @@ extension Service {
             perform(upgrade.candidateFailed(endText(of: host, reason)))
         } else if host === old {
             old = nil
-            log.info("the old version's host ended", metadata: ["pid": "\(host.pid)"])
+            emit(.hostEnded, cause: "the old version's: \(reason)", pid: host.pid)
         } else if host === current {
             currentHasEnded(
                 host, reason, wasNormal: host.endReason == nil && exit == .code(0))
@@ -232,6 +285,7 @@ extension Service {
         switch host.machine.state {
         case .loading: "\(reason) while the image was loaded: a constructor, or the file is damaged"
         case .starting: "\(reason) in start"
+        case .replaying: "\(reason) while it handled messages again"
         case .ready, .running, .suspending, .ending: reason
         }
     }
@@ -240,24 +294,30 @@ extension Service {
         // What it published before it died counts.
         takeOutcomes(all: true)
         current = nil
-        let inHand = host.ring.load(.inHand)
+        history.forget()
+        let word = host.ring.load(.inHand)
         let wasHandling = host.machine.state != .ending || host.endReason != nil
         host.machine.end()
-        log.error(
-            "host ended: \(reason)", metadata: ["pid": "\(host.pid)", "message": "\(inHand)"])
-        if wasHandling, inHand != 0, let message = messageInHand(inHand) { countAttempt(message) }
+        let message = wasHandling && word != 0 ? messageInHand(word) : nil
+        emit(.hostEnded, cause: reason, pid: host.pid, message: message?.value)
+        if let message { countAttempt(message) }
         answerSuspendWaiters()
         switch upgrade.state {
         case .suspending:
             // Nothing of it is needed any more: the state is what was settled.
             currentIsQuiet()
-        case .loading, .switching: break
-        case .idle, .preparing:
+        case .loading, .replaying, .trying, .switching: break
+        case .idle, .rehearsing, .preparing:
             if supervisor.isStopping {
                 currentIsQuiet()
             } else if waitsForRoom {
                 waitsForRoom = false
                 startLater(after: Self.untilItPasses)
+            } else if attempt?.request.goal.isRollback != true, wouldRollBack, !mayEnd(wasNormal) {
+                if let message, mailbox.standing.attempts[message.value] != nil {
+                    suspect = message
+                }
+                rollBack(because: "\(currentVersion ?? "it") failed in its probation: \(reason)")
             } else {
                 restartAfterEnd(reason, wasNormal: wasNormal)
             }
@@ -277,35 +337,26 @@ extension Service {
         return isPossible && !isSingle ? SequenceNumber(word) : next
     }
 
-    private func countAttempt(_ sequence: SequenceNumber) {
-        do throws(StoreError) {
-            let attempts = try mailbox.recordAttempt(at: sequence)
-            guard attempts >= limits.attempts else { return supervisor.touch(self) }
-            try mailbox.bury(
-                sequence, attempts: attempts, version: currentVersion ?? "", at: 0,
-                bytes: mailbox.message(sequence) ?? [])
-            supervisor.touch(self)
-            log.critical(
-                "message \(sequence) killed its host \(attempts) times: set aside",
-                metadata: ["event": "dead letter", "message": "\(sequence)"])
-        } catch {
-            switch error {
-            case .noRoom:
-                log.warning("the attempt at message \(sequence) is not counted: \(error)")
-            case .deadLettersFull:
-                log.critical("message \(sequence) kills its host: \(error)")
-                supervisor.touch(self)
-            case .system, .full, .corrupt, .newerFormat, .tooLarge:
-                supervisor.fail("\(name): \(error)")
-            }
+    /// Whether its host may end so without anybody's fault.
+    private func mayEnd(_ wasNormal: Bool) -> Bool {
+        switch settings.restart {
+        case .permanent: false
+        case .transient, .temporary: wasNormal
         }
     }
 
     private func restartAfterEnd(_ reason: String, wasNormal: Bool) {
         switch restartPolicy.died(at: supervisor.now, wasNormal: wasNormal) {
-        case .stop(let why): stop(because: "\(reason); \(why)")
+        case .stop(let why):
+            // The image may be at fault: before the service stops, the version before is tried.
+            guard !rollbackHasFailed, versionBefore != nil, !mayEnd(wasNormal) else {
+                return stop(because: "\(reason); \(why)")
+            }
+            rollbackHasFailed = true
+            rollBack(because: "\(reason); \(why)")
         case .restart(let wait):
             restarts += 1
+            emit(.restarting, cause: wait > .milliseconds(0) ? "in \(wait)" : "at once")
             if wait > .milliseconds(0) { startLater(after: wait) } else { startCurrent() }
         }
     }
@@ -314,6 +365,7 @@ extension Service {
     func purgeOld() {
         guard let host = old else { return }
         old = nil
+        emit(.purge, cause: "soft", pid: host.pid)
         end(host)
     }
 
@@ -322,7 +374,7 @@ extension Service {
         host.deadline = supervisor.after(limits.stopTimeout) { [weak host] in
             guard let host else { return }
             host.kill("it did not end within \(self.limits.stopTimeout)")
-            self.log.warning("hard purge", metadata: ["pid": "\(host.pid)", "phase": "purge"])
+            self.emit(.purge, cause: "hard: it did not end by itself", pid: host.pid)
         }
     }
 
@@ -336,7 +388,7 @@ extension Service {
         isHeld = true
         guard let host = current else { return done(nil) }
         switch host.machine.state {
-        case .ready, .loading, .starting, .ending: return done(nil)
+        case .ready, .loading, .starting, .replaying, .ending: return done(nil)
         case .running, .suspending: break
         }
         var answered = false

@@ -101,17 +101,14 @@ extension Supervisor {
             takeIn(file, for: service) { _ in }
             return
         }
-        intake.add("\(state.imagesPath)/\(release.digest).so") { result in
-            switch result {
-            case .success(let image) where image.digest == release.digest:
-                service.currentImage = image
-                service.startCurrent()
-                if let file { self.compare(file, with: release, service) }
-            case .success, .failure:
+        fetch(release.digest) { image in
+            guard let image else {
                 service.log.critical(
                     "its image \(release.digest.short) is missing from the image store, or damaged")
-                self.boot(service, with: file, insteadOf: release)
+                return self.boot(service, with: file, insteadOf: release)
             }
+            service.boot(image)
+            if let file { self.compare(file, with: release, service) }
         }
     }
 
@@ -128,8 +125,7 @@ extension Supervisor {
                     because: "its image \(release.digest.short) is lost, and \(file) is another: "
                         + "'baton reload' takes that")
             }
-            service.currentImage = image
-            service.startCurrent()
+            service.boot(image)
         }
     }
 

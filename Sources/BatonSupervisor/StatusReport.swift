@@ -87,7 +87,7 @@ enum StatusReport {
         json.member("appended", service.mailbox.appended.value)
         json.member("settled", standing.settled.value)
         json.member("waiting", service.mailbox.unsettledCount)
-        json.member("dead_letters", UInt64(standing.deadLetters.count))
+        json.member("dead_letters", standing.deadLetters.count)
         json.member("restarts", service.restarts)
         json.member("upgrades", standing.upgrades)
         json.member("connections", service.connectionCount)
@@ -136,33 +136,32 @@ enum StatusReport {
     }
 
     private static func write(_ verdict: Verdict, to json: inout JSONText) {
-        var pause: UInt64?
-        var sequence: UInt64?
-        var phase: String?
-        var reason: String?
-        let word: String
-        switch verdict.outcome {
-        case .started: word = "started"
-        case .current: word = "current"
-        case .upgraded(let measured, let after):
-            word = "upgraded"
-            pause = measured.microseconds
-            sequence = after.value
-        case .refused(let refusedIn, let why):
-            word = "refused"
-            phase = refusedIn.rawValue
-            reason = why
-        }
+        let word =
+            switch verdict.outcome {
+            case .started: "started"
+            case .current: "current"
+            case .upgraded: "upgraded"
+            case .refused: "refused"
+            case .rolledBack: "rolled_back"
+            case .removed: "removed"
+            case .wouldStart: "would_start"
+            case .wouldUpgrade: "would_upgrade"
+            case .wouldRemove: "would_remove"
+            }
         json.member("service", verdict.service.text)
         json.member("verdict", word)
         json.member("from", verdict.from)
         json.member("to", verdict.to)
         json.member("digest", verdict.digest.map { "\($0)" })
-        json.member("pause_microseconds", pause)
+        json.member("pause_microseconds", verdict.pause?.microseconds)
         json.member("total_microseconds", verdict.total.microseconds)
-        json.member("switch_sequence", sequence)
-        json.member("phase", phase)
-        json.member("reason", reason)
+        json.member("switch_sequence", verdict.switchedAfter?.value)
+        json.member("phase", verdict.refusedIn?.rawValue)
+        json.member("reason", verdict.cause)
+        json.member(
+            "release", verdict.isConfirmed.map { $0 ? "confirmed" : "provisional" })
+        json.member("rehearsed", verdict.rehearsal?.messages)
+        json.member("differences", verdict.rehearsal?.differences)
     }
 }
 
@@ -202,7 +201,7 @@ extension Service {
         case .serving:
             if isHeld { return "suspended" }
             switch current?.machine.state {
-            case .running, .ready, .suspending: return "running"
+            case .running, .ready, .suspending, .replaying: return "running"
             case nil, .loading, .starting, .ending: return "restarting"
             }
         }

@@ -33,6 +33,8 @@ import Logging
     let state: StateDirectory
     let started: Moment
     /// The time at which this turn began.
+    /// How long ago hosts began what they do.
+    let cycles = CycleClock()
     private(set) var now: Moment
 
     private var loop: EventLoop
@@ -138,7 +140,10 @@ import Logging
         }
         for action in timers.takeDue(at: now) { action() }
         takeInPart()
-        for service in busy { service.takeOutcomes() }
+        for service in busy {
+                service.takeOutcomes()
+                service.takeReplayed()
+            }
         finishTurn()
         return count
     }
@@ -167,11 +172,16 @@ import Logging
         if !intake.isEmpty || shutdown == .finished { return .milliseconds(0) }
         // Raise the flags, then look once more: a host either sees the flag or is seen.
         busy.removeAll { service in
-            let isIdle = service.waiting.isEmpty || service.current?.machine.isInCharge != true
-            if isIdle { service.isBusy = false }
-            return isIdle
+            if !service.isAtWork { service.isBusy = false }
+            return !service.isAtWork
         }
         for service in busy {
+            if let candidate = service.candidate, candidate.machine.isReplaying {
+                candidate.ring.raise(.supervisorSleeps)
+                if candidate.reader.isBehind(candidate.ring), service.upgrade.state != .trying {
+                    return .milliseconds(0)
+                }
+            }
             guard let host = service.current, !service.isHeldUpByClient else { continue }
             host.ring.raise(.supervisorSleeps)
             if host.reader.isBehind(host.ring) { return .milliseconds(0) }
@@ -310,11 +320,10 @@ import Logging
 
     /// Outcomes are to be expected of it.
     func noteBusy(_ service: Service) {
-        guard !service.isBusy, !service.waiting.isEmpty,
-            service.current?.machine.isInCharge == true
-        else { return }
+        guard !service.isBusy, service.isAtWork else { return }
         service.isBusy = true
         busy.append(service)
+        service.watchProgress()
     }
 
     func after(_ span: Moment.Span, _ action: @escaping () -> Void) -> Timers.Handle {
@@ -325,6 +334,9 @@ import Logging
         timers.cancel(handle)
         handle = nil
     }
+
+    /// An upgrade has come so far: for faults on demand.
+    func reached(_ point: FaultPoint, _ service: Service) { ground.reached(point, service) }
 
     /// For what is measured within a turn.
     func freshNow() -> Moment { ground.now() }

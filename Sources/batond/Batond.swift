@@ -1,6 +1,7 @@
 // batond: the daemon. Reads its command line, then serves until it is told to stop.
 
 import ArgumentParser
+import BatonCore
 import BatonSupervisor
 import BatonSystemd
 import Glibc
@@ -33,11 +34,20 @@ import Logging
     var logLevel: String?
     @Flag(help: "Check the configuration, say what is wrong, and exit.")
     var check = false
+    @Option(
+        help: """
+            For trying out what follows: kill -9 of batond, or of a host, at the first time an upgrade \
+            comes to this point: \(FaultPlan.usage).
+            """)
+    var dieAt: String?
 
     mutating func validate() throws {
         if let logLevel, Logger.Level(rawValue: logLevel) == nil {
             throw ValidationError(
                 "--log-level \(logLevel): use debug, info, notice, warning, error or critical")
+        }
+        if let dieAt, FaultPlan(dieAt) == nil {
+            throw ValidationError("--die-at \(dieAt): use \(FaultPlan.usage)")
         }
     }
 
@@ -63,7 +73,7 @@ import Logging
                 return
             }
             let supervisor = try Supervisor(
-                final.absolute(), logger: logger, ground: LinuxGround())
+                final.absolute(), logger: logger, ground: LinuxGround(fault: dieAt.flatMap(FaultPlan.init)))
             let code = try supervisor.run()
             throw ExitCode(code)
         } catch let refusal as ConfigurationRefusal {

@@ -10,6 +10,8 @@ private enum HostPlace: String, CaseIterable, Codable, Sendable {
     /// Suspended, so ready again.
     case suspended
     case startingAgain
+    /// Handles settled messages once more.
+    case replaying
     case ending
 
     var machine: HostMachine {
@@ -27,6 +29,7 @@ private enum HostPlace: String, CaseIterable, Codable, Sendable {
         case .suspending: [.loaded, .started, .run, .suspendOnce, .run, .suspend]
         case .suspended: [.loaded, .started, .run, .suspend, .suspended]
         case .startingAgain: [.loaded, .started, .run, .suspend, .suspended, .startAgain]
+        case .replaying: [.loaded, .started, .replay]
         case .ending: [.loaded, .end]
         }
     }
@@ -38,6 +41,7 @@ private enum HostPlace: String, CaseIterable, Codable, Sendable {
         case .ready, .suspended: .ready
         case .running: .running
         case .suspending: .suspending(generation: 2)
+        case .replaying: .replaying(generation: 2)
         case .ending: .ending
         }
     }
@@ -47,7 +51,7 @@ private enum HostEvent: String, CaseIterable, Codable, Sendable {
     // Said by the host.
     case loaded, started, suspended, suspendedOnce, refused, log
     // Told to the host.
-    case run, suspend, suspendOnce, startAgain, end
+    case run, suspend, suspendOnce, startAgain, replay, end
 
     /// What the host's words mean; `nil` for what it is told.
     func happen(to machine: inout HostMachine) -> HostMachine.Meaning? {
@@ -62,6 +66,7 @@ private enum HostEvent: String, CaseIterable, Codable, Sendable {
         case .suspend: machine.suspend(generation: 2)
         case .suspendOnce: machine.suspend(generation: 1)
         case .startAgain: machine.startAgain()
+        case .replay: machine.replay(generation: 2)
         case .end: machine.end()
         }
         return nil
@@ -90,8 +95,18 @@ private let table: [HostPlace: [HostEvent: Outcome]] = [
         .started: .means(.hasStarted, .ready),
         .refused: .means(.refuses(reason: "too old"), .starting),
     ],
-    .ready: [.run: .becomes(.running), .startAgain: .becomes(.starting)],
-    .suspended: [.run: .becomes(.running), .startAgain: .becomes(.starting)],
+    .ready: [
+        .run: .becomes(.running), .startAgain: .becomes(.starting),
+        .replay: .becomes(.replaying(generation: 2)),
+    ],
+    .suspended: [
+        .run: .becomes(.running), .startAgain: .becomes(.starting),
+        .replay: .becomes(.replaying(generation: 2)),
+    ],
+    .replaying: [
+        .suspended: .means(.isSuspended, .ready),
+        .suspendedOnce: .means(.nothing, .replaying(generation: 2)),
+    ],
     .running: [
         // The answer to a request that was taken back.
         .suspended: .means(.nothing, .running),
@@ -120,7 +135,7 @@ private func expected(_ place: HostPlace, _ event: HostEvent) -> Outcome {
     case .log: return .means(.log, place.state)
     case .end: return .becomes(.ending)
     case .loaded, .started, .suspended, .suspendedOnce, .refused: return .violates
-    case .run, .suspend, .suspendOnce, .startAgain: return .traps
+    case .run, .suspend, .suspendOnce, .startAgain, .replay: return .traps
     }
 }
 
@@ -169,5 +184,6 @@ struct HostMachineTests {
     func inCharge() {
         let inCharge = HostPlace.allCases.filter { $0.machine.isInCharge }
         #expect(inCharge == [.running, .suspending])
+        #expect(HostPlace.allCases.filter { $0.machine.isReplaying } == [.replaying])
     }
 }

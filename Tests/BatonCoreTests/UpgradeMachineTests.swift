@@ -8,85 +8,93 @@ private enum Outcome: Equatable {
     /// Nothing to do, nothing changes.
     case ignored
     case goes(UpgradeMachine.Action, to: UpgradePlace)
+    case begins(UpgradeMachine.Action, UpgradeMachine.State)
     /// The upgrade ends; the current version is in charge.
     case refused(Phase, resume: Bool)
     /// It cannot happen.
     case traps
 }
 
+/// What is not named in a row is ignored; `begin…` outside of `idle`, and a durable switch that was
+/// never written, trap.
 private let table: [UpgradePlace: [UpgradeEvent: Outcome]] = [
     .idle: [
         .begin: .goes(.prepare, to: .preparing),
-        .candidateStarted: .ignored,
-        .imageIsDurable: .ignored,
-        .currentIsQuiet: .ignored,
-        .candidateFailed: .ignored,
-        .failed: .ignored,
-        .deadlinePassed: .ignored,
-        .switchIsDurable: .traps,
+        .beginRehearsal: .goes(.rehearse, to: .rehearsing),
+        .beginDry: .begins(.prepare, .preparing(.init(isDryRun: true), missing: both)),
+        .beginReplay: .begins(.prepare, .preparing(.init(way: .replay), missing: both)),
+        .beginWarmReplay: .goes(.suspend, to: .suspendingToReplay),
+        .beginTry: .goes(.suspend, to: .suspendingToTry),
     ],
-    .preparing: [
-        .begin: .traps,
-        .candidateStarted: .goes(.nothing, to: .waitingForImage),
-        .imageIsDurable: .goes(.nothing, to: .waitingForCandidate),
-        .currentIsQuiet: .ignored,
-        .candidateFailed: .refused(.prepare, resume: false),
-        .failed: .refused(.prepare, resume: false),
-        .deadlinePassed: .refused(.prepare, resume: false),
-        .switchIsDurable: .traps,
-    ],
-    .waitingForCandidate: [
-        .begin: .traps,
-        .candidateStarted: .goes(.suspend, to: .suspending),
-        .imageIsDurable: .ignored,
-        .currentIsQuiet: .ignored,
-        .candidateFailed: .refused(.prepare, resume: false),
-        .failed: .refused(.prepare, resume: false),
-        .deadlinePassed: .refused(.prepare, resume: false),
-        .switchIsDurable: .traps,
-    ],
-    .waitingForImage: [
-        .begin: .traps,
-        .candidateStarted: .ignored,
-        .imageIsDurable: .goes(.suspend, to: .suspending),
-        .currentIsQuiet: .ignored,
-        .candidateFailed: .refused(.prepare, resume: false),
-        .failed: .refused(.prepare, resume: false),
-        .deadlinePassed: .refused(.prepare, resume: false),
-        .switchIsDurable: .traps,
-    ],
-    .suspending: [
-        .begin: .traps,
-        .candidateStarted: .ignored,
-        .imageIsDurable: .ignored,
-        .currentIsQuiet: .goes(.load, to: .loading),
-        .candidateFailed: .refused(.suspend, resume: true),
-        .failed: .refused(.suspend, resume: true),
-        .deadlinePassed: .refused(.suspend, resume: true),
-        .switchIsDurable: .traps,
-    ],
-    .loading: [
-        .begin: .traps,
-        .candidateStarted: .goes(.writeSwitch, to: .switching),
-        .imageIsDurable: .ignored,
-        .currentIsQuiet: .ignored,
-        .candidateFailed: .refused(.load, resume: true),
-        .failed: .refused(.load, resume: true),
-        .deadlinePassed: .refused(.load, resume: true),
-        .switchIsDurable: .traps,
-    ],
+    .rehearsing: refusals(.prepare, resume: false) {
+        // What follows is the same upgrade without a rehearsal to come.
+        $0[.rehearsed] = .begins(
+            .prepare, .preparing(.init(rehearses: true), missing: both))
+    },
+    .preparing: refusals(.prepare, resume: false) {
+        $0[.candidateStarted] = .goes(.nothing, to: .waitingForImage)
+        $0[.imageIsDurable] = .goes(.nothing, to: .waitingForCandidate)
+    },
+    .waitingForCandidate: refusals(.prepare, resume: false) {
+        $0[.candidateStarted] = .goes(.suspend, to: .suspending)
+    },
+    .waitingForImage: refusals(.prepare, resume: false) {
+        $0[.imageIsDurable] = .goes(.suspend, to: .suspending)
+    },
+    .preparingDry: refusals(.prepare, resume: false) {
+        $0[.candidateStarted] = .goes(.endDryRun, to: .idle)
+    },
+    .preparingToReplay: refusals(.prepare, resume: false) {
+        $0[.candidateStarted] = .goes(.suspend, to: .suspendingToReplay)
+    },
+    .suspending: refusals(.suspend, resume: true) {
+        $0[.currentIsQuiet] = .goes(.load, to: .loading)
+    },
+    .suspendingToReplay: refusals(.suspend, resume: true) {
+        $0[.currentIsQuiet] = .goes(.replay, to: .replaying)
+    },
+    .suspendingToTry: refusals(.suspend, resume: true) {
+        $0[.currentIsQuiet] = .goes(.replay, to: .replayingToTry)
+    },
+    .loading: refusals(.load, resume: true) {
+        $0[.candidateStarted] = .goes(.writeSwitch, to: .switching)
+    },
+    .replaying: refusals(.load, resume: true) {
+        $0[.candidateIsQuiet] = .goes(.writeSwitch, to: .switching)
+    },
+    .replayingToTry: refusals(.load, resume: true) {
+        $0[.candidateIsQuiet] = .goes(.tryMessage, to: .trying)
+    },
+    .trying: refusals(.load, resume: true) {
+        $0[.candidateIsQuiet] = .goes(.writeSwitch, to: .switching)
+        // The version before died of it too.
+        $0[.candidateFailed] = .goes(.blameMessage(reason: "it died"), to: .idle)
+    },
     .switching: [
-        .begin: .traps,
-        .candidateStarted: .ignored,
-        .imageIsDurable: .ignored,
-        .currentIsQuiet: .ignored,
-        .candidateFailed: .ignored,
         // The record could not be written: nothing of it is in the log.
         .failed: .refused(.resume, resume: true),
-        .deadlinePassed: .ignored,
         .switchIsDurable: .goes(.handOver, to: .idle),
     ],
 ]
+
+private let both: UpgradeMachine.Missing = [.candidate, .image]
+
+/// A row in which every failure ends the upgrade, and what else there is in it.
+private func refusals(
+    _ phase: Phase, resume: Bool, _ others: (inout [UpgradeEvent: Outcome]) -> Void
+) -> [UpgradeEvent: Outcome] {
+    var row: [UpgradeEvent: Outcome] = [:]
+    for event in [UpgradeEvent.candidateFailed, .failed, .deadlinePassed] {
+        row[event] = .refused(phase, resume: resume)
+    }
+    others(&row)
+    return row
+}
+
+private func expectation(_ place: UpgradePlace, _ event: UpgradeEvent) -> Outcome {
+    if let outcome = table[place]?[event] { return outcome }
+    return event.plan != nil || event == .switchIsDurable ? .traps : .ignored
+}
 
 private let pairs = UpgradePlace.allCases.flatMap { place in
     UpgradeEvent.allCases.map { (place, $0) }
@@ -101,8 +109,8 @@ struct UpgradeMachineTests {
     }
 
     @Test("Every state times every event", arguments: pairs)
-    func events(place: UpgradePlace, event: UpgradeEvent) throws {
-        let expected = try #require(table[place]?[event])
+    func events(place: UpgradePlace, event: UpgradeEvent) {
+        let expected = expectation(place, event)
         guard event.mayHappen(in: place.state) else {
             #expect(expected == .traps)
             return
@@ -116,6 +124,9 @@ struct UpgradeMachineTests {
         case .goes(let expectedAction, let next):
             #expect(action == expectedAction)
             #expect(machine.state == next.state)
+        case .begins(let expectedAction, let next):
+            #expect(action == expectedAction)
+            #expect(machine.state == next)
         case .refused(let phase, let resume):
             guard case .refuse(phase, let reason, resume) = action else {
                 Issue.record("\(action)")
@@ -127,7 +138,7 @@ struct UpgradeMachineTests {
         }
     }
 
-    @Test("What cannot happen traps", arguments: pairs.filter { table[$0.0]?[$0.1] == .traps })
+    @Test("What cannot happen traps", arguments: pairs.filter { expectation($0.0, $0.1) == .traps })
     func traps(place: UpgradePlace, event: UpgradeEvent) async {
         await #expect(processExitsWith: .failure) {
             [place = place as UpgradePlace, event = event as UpgradeEvent] in
@@ -147,8 +158,11 @@ struct UpgradeMachineTests {
         #expect(reason(.switching, .failed) == "no descriptor")
         #expect(
             reason(.suspending, .deadlinePassed)
-                == "busy: message 7 after 10 s; try again, or 'baton upgrade --force'")
+                == "busy: message 7 has been handled for 9 s, 10 s after it was asked to stop; "
+                + "try again, or 'baton upgrade --force'")
         #expect(reason(.preparing, .deadlinePassed)?.contains("prepare_timeout") == true)
         #expect(reason(.loading, .deadlinePassed)?.contains("migrate_timeout") == true)
+        #expect(reason(.replaying, .deadlinePassed)?.contains("replay_timeout") == true)
+        #expect(reason(.rehearsing, .candidateFailed) == "rehearsal: it died")
     }
 }

@@ -13,6 +13,8 @@ private struct ServiceInUpgrade {
     /// Who handles messages, of the versions of the upgrade that runs or has just ended.
     var inCharge = InCharge.current
     var candidateHasState = false
+    var isWarm = false
+    var isDryRun = false
     var imageIsDurable = false
     var switchIsWritten = false
 
@@ -25,6 +27,11 @@ private struct ServiceInUpgrade {
             if event == .candidateStarted { candidateHasState = true }
             if event == .imageIsDurable { imageIsDurable = true }
         }
+        if let plan = event.plan {
+            self = ServiceInUpgrade(machine: machine)
+            isWarm = plan.isWarm
+            isDryRun = plan.isDryRun
+        }
         if let fault = perform(action, wasSwitching && event == .switchIsDurable) { return fault }
         if machine.state == .idle, inCharge == .nobody { return "nobody is in charge" }
         return nil
@@ -35,13 +42,23 @@ private struct ServiceInUpgrade {
     {
         switch action {
         case .nothing: return nil
+        case .rehearse: return nil
         case .prepare:
-            self = ServiceInUpgrade(machine: machine)
+            candidateHasState = false
+            imageIsDurable = false
             return nil
         case .suspend:
             inCharge = .nobody
-            return candidateHasState && imageIsDurable ? nil : "suspended before prepare was done"
-        case .load: return inCharge == .nobody ? nil : "loaded while current handles messages"
+            if isDryRun { return "a dry run suspended" }
+            return isWarm || candidateHasState && imageIsDurable
+                ? nil : "suspended before prepare was done"
+        case .load, .replay, .tryMessage:
+            return inCharge == .nobody ? nil : "loaded while current handles messages"
+        case .blameMessage:
+            inCharge = .current
+            return nil
+        case .endDryRun:
+            return inCharge == .current && isDryRun ? nil : "a dry run that changed something"
         case .writeSwitch:
             switchIsWritten = true
             return inCharge == .nobody ? nil : "switched while current handles messages"
@@ -75,6 +92,8 @@ struct UpgradeWalkTests {
             if service.machine.state != .idle, next.machine.state == .idle {
                 if next.inCharge == .candidate { ended.handedOver += 1 } else { ended.refused += 1 }
             }
+            // Where nothing changed, what follows has been walked already.
+            guard next.machine.state != service.machine.state else { continue }
             if length > 1 { walk(next, length - 1, &path, &ended, &faults) }
         }
     }
@@ -85,11 +104,11 @@ struct UpgradeWalkTests {
         var ended = (walks: 0, refused: 0, handedOver: 0)
         var faults: [String] = []
         var path: [UpgradeEvent] = []
-        walk(ServiceInUpgrade(), 8, &path, &ended, &faults)
+        walk(ServiceInUpgrade(), 9, &path, &ended, &faults)
         #expect(faults.isEmpty, "\(faults.prefix(5))")
         #expect(ended.refused > 0 && ended.handedOver > 0)
         print(
-            "upgrade: \(ended.walks) walks of up to 8 events, \(ended.refused) refusals, "
+            "upgrade: \(ended.walks) walks of up to 9 events, \(ended.refused) refusals, "
                 + "\(ended.handedOver) switches")
     }
 }

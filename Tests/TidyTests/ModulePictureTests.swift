@@ -22,7 +22,7 @@ private let picture: [String: Set<String>] = [
     "BatonService": ["CBaton"],
     "BatonClient": ["BatonCore", "BatonWire", "BatonLinux", "FoundationEssentials", "Glibc"],
     // Executables
-    "batond": ["BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc"],
+    "batond": ["BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc"],
     "baton-host": ["BatonHost", "Glibc"],
     "baton": ["BatonClient", "ArgumentParser", "FoundationEssentials", "Glibc"],
 ]

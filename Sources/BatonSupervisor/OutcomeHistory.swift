@@ -1,0 +1,93 @@
+// Where the last outcomes of a service lie, for a rehearsal. Nothing is copied for it: what a host has
+// published stays in its ring until it is written over, so a few marks are enough to find it again.
+// Runs in batond.
+
+import BatonCore
+import BatonLinux
+
+struct OutcomeHistory {
+    /// A batch that was taken: what was before it.
+    private struct Mark {
+        var position: UInt64
+        var settled: SequenceNumber
+        var state: MailboxMachine.State?
+    }
+
+    /// A reply as it was given.
+    enum Recorded: Equatable {
+        case reply([UInt8])
+        case failure([UInt8])
+        /// It was too large for the ring, or a dead letter: not compared.
+        case unknown
+    }
+
+    /// The messages after `settled`, the state before them, and what was replied.
+    struct Excerpt {
+        var settled: SequenceNumber
+        var state: MailboxMachine.State?
+        var replies: [Recorded]
+    }
+
+    private var marks: [Mark] = []
+    private var stateBytes = 0
+
+    private static let mostMarks = 1024
+    private static let mostStateBytes = 4 << 20
+
+    mutating func forget() {
+        marks.removeAll()
+        stateBytes = 0
+    }
+
+    /// A batch is about to be taken at `position` of the ring.
+    mutating func note(
+        position: UInt64, settled: SequenceNumber, state: MailboxMachine.State?
+    ) {
+        if let last = marks.last, last.settled == settled { return }
+        marks.append(Mark(position: position, settled: settled, state: state))
+        stateBytes += state?.bytes.count ?? 0
+        guard marks.count > Self.mostMarks || stateBytes > Self.mostStateBytes else { return }
+        let count = max(1, marks.count / 4)
+        for mark in marks.prefix(count) { stateBytes -= mark.state?.bytes.count ?? 0 }
+        marks.removeFirst(count)
+    }
+
+    /// The last `count` outcomes, or as many as there are, from `oldest` on.
+    func excerpt(
+        _ count: Int, _ ring: borrowing SharedRing, taken: UInt64, settled: SequenceNumber,
+        oldest: SequenceNumber
+    ) -> Excerpt? {
+        let usable = marks.filter {
+            taken &- $0.position <= SharedRing.readableBehind && $0.settled.next >= oldest
+                && $0.settled < settled
+        }
+        let wanted = settled.value - min(settled.value, UInt64(max(0, count)))
+        guard let mark = usable.last(where: { $0.settled.value <= wanted }) ?? usable.first else {
+            return nil
+        }
+        var excerpt = Excerpt(settled: mark.settled, state: mark.state, replies: [])
+        var reader = SharedRing.Reader(from: mark.position, to: taken)
+        reading: while true {
+            switch reader.next(ring) {
+            case .empty, .violation: break reading
+            case .entry(let kind, let sequence, let payload):
+                let recorded: Recorded
+                switch kind {
+                case .reply: recorded = unsafe .reply(Array(payload))
+                case .failure: recorded = unsafe .failure(Array(payload))
+                case .largeReply, .passed: recorded = .unknown
+                case .state, .largeState, .skip: continue reading
+                }
+                guard sequence == mark.settled.value + UInt64(excerpt.replies.count) + 1 else {
+                    break reading
+                }
+                excerpt.replies.append(recorded)
+            }
+        }
+        // What was read while it was written over is worth nothing.
+        guard ring.load(.written) &- mark.position <= SharedRing.readableBehind * 2 else {
+            return nil
+        }
+        return excerpt.replies.isEmpty ? nil : excerpt
+    }
+}
