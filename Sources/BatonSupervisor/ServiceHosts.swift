@@ -310,6 +310,9 @@ extension Service {
         case .idle, .rehearsing, .preparing:
             if supervisor.isStopping {
                 currentIsQuiet()
+            } else if isFetchingImage {
+                // A rollback begins as soon as its image is there; without it the service goes on.
+                break
             } else if waitsForRoom {
                 waitsForRoom = false
                 startLater(after: Self.untilItPasses)

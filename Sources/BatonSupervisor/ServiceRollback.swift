@@ -159,8 +159,9 @@ extension Service {
         request.done(verdict)
         if case .versionBefore(let cause, _) = request.goal, cause != .byHand {
             rollbackHasFailed = true
-            goOn()
+            suspect = nil
         }
+        if isWithoutHost { goOn() }
         beginNext()
     }
 
@@ -241,7 +242,7 @@ extension Service {
     /// What is kept for a rollback is bounded: a release that has handled so much is no candidate for
     /// one any more.
     func boundProbation() {
-        guard probationEnds != nil, mailbox.keptBytes > limits.probationBytes else { return }
+        guard probationEnds != nil, attempt?.target == nil, mailbox.keptBytes > limits.probationBytes else { return }
         confirm(because: "it has handled \(limits.probationBytes >> 20) MiB of messages")
     }
 

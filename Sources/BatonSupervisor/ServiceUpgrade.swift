@@ -232,6 +232,7 @@ extension Service {
         supervisor.reached(.switchDurable, self)
         noteVersionBefore()
         replay = nil
+        history.forget()
         purgeOld()
         old = current
         current = candidate
@@ -263,9 +264,18 @@ extension Service {
         giveUpCandidate("its upgrade was refused")
         suspect = nil
         if let target = attempt?.target, target.cause != .byHand { rollbackHasFailed = true }
-        if resume || (current == nil && condition == .starting) { goOn() }
+        if resume || isWithoutHost { goOn() }
         if currentImage == nil { stop(because: reason) }
         finish(.refused(phase, reason: reason))
+    }
+
+    /// Its host has gone, and nobody has taken it upon himself to start another.
+    var isWithoutHost: Bool {
+        guard current == nil else { return false }
+        switch condition {
+        case .starting, .serving: return true
+        case .restarting, .stopped: return false
+        }
     }
 
     /// The current version handles messages again.
