@@ -27,7 +27,8 @@ import Glibc
     var segments: [Segment]  // the last one is written
     var active: OpenFile
     let epoch: UInt32
-    private let byteLimit: Int
+    /// Bytes of unsettled records that it takes.
+    package var byteLimit: Int
 
     // The batch being gathered, from its header on; empty if `filled` is 0.
     private var buffer: UnsafeMutableRawBufferPointer

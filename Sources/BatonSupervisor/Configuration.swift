@@ -36,6 +36,9 @@ package struct Configuration: Sendable {
     /// For the services that have settings of their own.
     package var services: [ServiceName: ServiceSettings.Overrides] = [:]
     package var groups: [Group] = []
+    /// The file that it was read from, and the lines of its keys, where they matter later.
+    package var file = "the configuration"
+    package var lines: [String: Int] = [:]
     /// The places of the configuration file that name a service which must be there.
     package var mentions: [Mention] = []
     package var logLevel = LogLevel.info
@@ -81,6 +84,11 @@ package struct Configuration: Sendable {
         package var service: ServiceName
         /// `/etc/baton/batond.yaml:12`.
         package var place: String
+    }
+
+    /// Where `key` stands: `/etc/baton/batond.yaml:12`.
+    package func place(of key: String) -> String {
+        lines[key].map { "\(file):\($0)" } ?? file
     }
 
     /// Refuses what names a service that is not among `known`.

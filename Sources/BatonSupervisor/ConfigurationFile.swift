@@ -64,8 +64,10 @@ package enum ConfigurationFile {
         }
         guard let node, node.null == nil else { return defaults }
         var configuration = defaults
+        configuration.file = path
         let file = ConfigurationReader(path: path)
         for (key, value) in try file.members(node) {
+            configuration.lines[key.name] = key.node.mark?.line
             switch key.name {
             case "plugins": configuration.directories.plugins = try file.path(value)
             case "state": configuration.directories.state = try file.path(value)
@@ -76,7 +78,7 @@ package enum ConfigurationFile {
                     "debug, info, notice, warning, error or critical")
             case "durability": configuration.durability = try file.durability(value)
             case "probation": configuration.probation = try file.spanOrZero(value)
-            case "limits": try file.limits(value, into: &configuration.limits)
+            case "limits": try file.limits(value, into: &configuration)
             case "services":
                 for (name, members) in try file.members(value) {
                     let service = try file.serviceName(name.node)

@@ -30,8 +30,13 @@ struct ConfigurationReader {
 
     // MARK: Sections
 
-    func limits(_ node: Node, into limits: inout Limits) throws(ConfigurationRefusal) {
+    func limits(_ node: Node, into configuration: inout Configuration)
+        throws(ConfigurationRefusal)
+    {
+        var limits = configuration.limits
+        defer { configuration.limits = limits }
         for (key, value) in try members(node) {
+            configuration.lines[key.name] = key.node.mark?.line
             switch key.name {
             case "message_bytes": limits.messageBytes = try bytes(value, 1...(64 << 20))
             case "state_bytes": limits.stateBytes = try bytes(value, 1...(8 << 20))

@@ -1,4 +1,5 @@
-// Images taken in: at the start, by SIGHUP, by `RELOAD` and `UPGRADE`. Runs in batond.
+// Images taken in: at the start, by SIGHUP, by `RELOAD` and `UPGRADE`; and the store of those in use.
+// Runs in batond.
 
 import BatonCore
 import BatonLinux
@@ -46,58 +47,11 @@ struct IntakeQueue {
     }
 }
 
-enum ReloadState {
-    case idle
-    /// Waits for so many verdicts; those who asked meanwhile get a reload of their own after it.
-    case running(left: Int, verdicts: [Verdict], waiters: [Waiter])
-
-    /// Is given the verdicts, or why nothing was done.
-    typealias Waiter = (Result<[Verdict], ImageRefusal>) -> Void
-
-    var isIdle: Bool { if case .idle = self { true } else { false } }
-}
-
 extension Supervisor {
     /// Takes a part of the next image.
     func takeInPart() {
         guard let (task, result) = intake.step() else { return }
         task.done(result)
-    }
-
-    /// The plugin directory's files that are services, by name.
-    func pluginFiles() throws(ImageRefusal) -> [(ServiceName, String)] {
-        let directory = configuration.directories.plugins
-        let names: [String]
-        let status: stat
-        do throws(SystemError) {
-            names = try DirectoryListing.names(directory)
-            status = try Descriptor.open(directory, flags: O_RDONLY | O_DIRECTORY).status()
-        } catch {
-            throw ImageRefusal(reason: "the plugin directory cannot be read: \(error)")
-        }
-        guard status.st_uid == 0 || status.st_uid == geteuid(), status.st_mode & S_IWOTH == 0 else {
-            throw ImageRefusal(
-                reason: "the plugin directory \(directory) is foreign, or may be written by "
-                    + "everybody: chown root \(directory); chmod o-w \(directory)")
-        }
-        var found: [ServiceName: String] = [:]
-        for name in names where !name.hasPrefix(".") && name.hasSuffix(".so") {
-            guard let service = ServiceName(imageFile: name) else {
-                logger.warning(
-                    "\(directory)/\(name) is left out: a service's name is [a-z][a-z0-9-]{0,62}")
-                continue
-            }
-            if let other = found[service] {
-                logger.warning("\(directory)/\(name) is left out: \(other) is \(service) already")
-                continue
-            }
-            found[service] = "\(directory)/\(name)"
-        }
-        return found.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    }
-
-    func pluginPath(of service: ServiceName) throws(ImageRefusal) -> String? {
-        try pluginFiles().first { $0.0 == service }?.1
     }
 
     /// Reads an image and has the service upgraded to it.
@@ -127,76 +81,6 @@ extension Supervisor {
                 done(verdict)
             }
         }
-    }
-
-    // MARK: Reload of the whole
-
-    /// Every service whose image changed; what is asked meanwhile is one more reload after this.
-    func requestReload(_ done: @escaping ReloadState.Waiter) {
-        guard shutdown == .running else { return done(.success([])) }
-        guard reload.isIdle, isReady else {
-            reloadWaiters.append(done)
-            return
-        }
-        beginReload([done])
-    }
-
-    private func beginReload(_ waiters: [ReloadState.Waiter]) {
-        let files: [(ServiceName, String)]
-        do throws(ImageRefusal) { files = try pluginFiles() } catch {
-            logger.error("reload refused: \(error.reason)", metadata: ["event": "audit"])
-            for waiter in waiters { waiter(.failure(error)) }
-            return
-        }
-        manager.reloading(monotonicMicroseconds: freshNow().nanoseconds / 1000)
-        reload = .running(left: files.count, verdicts: [], waiters: waiters)
-        for (name, path) in files {
-            if quarantined[name] != nil {
-                refuseQuarantined(name)
-                continue
-            }
-            guard let service = services[name] ?? open(name) else {
-                refuseQuarantined(name)
-                continue
-            }
-            takeIn(path, for: service) { self.reloaded($0) }
-        }
-        for service in services.values where !files.contains(where: { $0.0 == service.name }) {
-            service.log.warning(
-                "its file is gone from \(configuration.directories.plugins); it goes on as it is")
-        }
-        if files.isEmpty { endReload([], waiters) }
-    }
-
-    private func refuseQuarantined(_ name: ServiceName) {
-        reloaded(
-            Verdict(
-                service: name, from: nil, to: nil, digest: nil,
-                outcome: .refused(.prepare, reason: quarantined[name] ?? "it is quarantined"),
-                total: .milliseconds(0)))
-    }
-
-    private func reloaded(_ verdict: Verdict) {
-        guard case .running(let left, var verdicts, let waiters) = reload else { return }
-        verdicts.append(verdict)
-        reload = .running(left: left - 1, verdicts: verdicts, waiters: waiters)
-        if left == 1 { endReload(verdicts, waiters) }
-    }
-
-    private func endReload(_ verdicts: [Verdict], _ waiters: [ReloadState.Waiter]) {
-        reload = .idle
-        let ordered = verdicts.sorted { $0.service < $1.service }
-        let changed = ordered.filter { $0.outcome != .current }
-        let changes = changed.map { "\($0.service) \($0.isRefused ? "refused" : $0.to ?? "")" }
-            .joined(separator: ", ")
-        lastSummary = changed.isEmpty ? nil : "last reload: " + changes
-        emit(Event(.reloaded, cause: changed.isEmpty ? "every image is current" : changes))
-        manager.ready(status: summary)
-        for waiter in waiters { waiter(.success(ordered)) }
-        guard !reloadWaiters.isEmpty else { return }
-        let next = reloadWaiters
-        reloadWaiters = []
-        beginReload(next)
     }
 
     // MARK: The image store

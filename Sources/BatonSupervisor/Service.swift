@@ -441,7 +441,7 @@ package final class Service {
         }
     }
 
-    private func releaseHeldUp() {
+    func releaseHeldUp() {
         guard !heldUp.isEmpty else { return }
         let released = heldUp
         heldUp = []

@@ -114,7 +114,9 @@ extension Service {
         case .nothing: break
         case .rehearse: rehearse()
         case .prepare: prepare()
-        case .suspend: suspend()
+        case .suspend:
+            supervisor.isPrepared(name)
+            suspend()
         case .load: load()
         case .replay: replayMessages()
         case .tryMessage: tryMessage()

@@ -13,7 +13,7 @@ extension Supervisor {
         let runtime = configuration.directories.runtime
         try StateDirectory.make(runtime, mode: 0o755)
         try StateDirectory.make("\(runtime)/services", mode: 0o755)
-        var files: [(ServiceName, String)] = []
+        var files: [(service: ServiceName, path: String)] = []
         // Services that have a release run without the directory.
         do throws(ImageRefusal) { files = try pluginFiles() } catch {
             logger.error("\(error.reason)", metadata: ["event": "audit"])
@@ -156,10 +156,7 @@ extension Supervisor {
         isReady = true
         emit(Event(.ready, cause: summary))
         manager.ready(status: summary)
-        guard !reloadWaiters.isEmpty else { return }
-        let waiters = reloadWaiters
-        reloadWaiters = []
-        requestReload { result in for waiter in waiters { waiter(result) } }
+        beginNextReload()
     }
 
     func statusChanged() {

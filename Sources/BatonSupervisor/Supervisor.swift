@@ -26,8 +26,10 @@ import Logging
         case housekeeping
     }
 
-    let configuration: Configuration
-    let logger: Logger
+    var configuration: Configuration
+    /// The configuration as its file is now; `nil`: it does not change.
+    let rereadConfiguration: (() throws(ConfigurationRefusal) -> Configuration)?
+    var logger: Logger
     let ground: any Ground
     let manager = ServiceManager()
     let state: StateDirectory
@@ -68,9 +70,7 @@ import Logging
 
     var intake = IntakeQueue()
     var keptImages: Set<String> = []
-    var reload = ReloadState.idle
-    /// Asked for a reload while one runs, or before ready.
-    var reloadWaiters: [ReloadState.Waiter] = []
+    var reload = ReloadState()
     /// What the last reload did, for `STATUS=`.
     var lastSummary: String?
     var unsettledStarts: Set<ServiceName> = []
@@ -79,10 +79,13 @@ import Logging
     package private(set) var exitCode: Int32 = 0
     private var sandboxNoted = false
 
-    package init(_ configuration: Configuration, logger: Logger, ground: any Ground)
-        throws(StartRefusal)
-    {
+    /// - Parameter rereadConfiguration: called by each reload.
+    package init(
+        _ configuration: Configuration, logger: Logger, ground: any Ground,
+        rereadConfiguration: (() throws(ConfigurationRefusal) -> Configuration)? = nil
+    ) throws(StartRefusal) {
         self.configuration = configuration
+        self.rereadConfiguration = rereadConfiguration
         self.logger = logger
         self.ground = ground
         started = ground.now()
@@ -385,8 +388,7 @@ import Logging
         timers = Timers()
         watched = []
         intake = IntakeQueue()
-        reload = .idle
-        reloadWaiters = []
+        reload = ReloadState()
         commit = GroupCommit()
         (touched, busy, toFlush, listeners) = ([], [], [], [])
         for connection in connections.values { connection.shutDown() }

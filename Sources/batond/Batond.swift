@@ -54,26 +54,18 @@ import Logging
     mutating func run() throws {
         LoggingSystem.bootstrap { _ in JournalLog() }
         var logger = Logger(label: "batond")
-        let places = Places()
-        let file = config ?? places.configurationFile
+        let commandLine = self
         do {
-            let configuration = try ConfigurationFile.read(
-                file, mayBeMissing: config == nil,
-                into: Configuration(
-                    directories: Configuration.Directories(
-                        plugins: places.plugins, state: places.state, runtime: places.runtime),
-                    hostProgram: places.hostProgram))
-            var final = configuration
-            if let plugins { final.directories.plugins = plugins }
-            if let state { final.directories.state = state }
-            if let runtime { final.directories.runtime = runtime }
-            logger.logLevel = logLevel.flatMap(Logger.Level.init(rawValue:)) ?? final.logLevel
+            let configuration = try commandLine.readConfiguration()
+            logger.logLevel = configuration.logLevel
             if check {
-                print("\(file): the configuration is right")
+                print("\(configuration.file): the configuration is right")
                 return
             }
             let supervisor = try Supervisor(
-                final.absolute(), logger: logger, ground: LinuxGround(fault: dieAt.flatMap(FaultPlan.init)))
+                configuration, logger: logger,
+                ground: LinuxGround(fault: dieAt.flatMap(FaultPlan.init)),
+                rereadConfiguration: commandLine.readConfiguration)
             let code = try supervisor.run()
             throw ExitCode(code)
         } catch let refusal as ConfigurationRefusal {
@@ -83,5 +75,27 @@ import Logging
             logger.critical("\(refusal)")
             throw ExitCode(69)
         }
+    }
+
+    /// What the file says, and over it the command line: at the start, and again at each reload.
+    func readConfiguration() throws(ConfigurationRefusal) -> Configuration {
+        let places = Places()
+        let file = config ?? places.configurationFile
+        var defaults = Configuration(
+            directories: Configuration.Directories(
+                plugins: places.plugins, state: places.state, runtime: places.runtime),
+            hostProgram: places.hostProgram)
+        defaults.file = file
+        var configuration = try ConfigurationFile.read(
+            file, mayBeMissing: config == nil, into: defaults)
+        if let plugins { configuration.directories.plugins = plugins }
+        if let state { configuration.directories.state = state }
+        if let runtime { configuration.directories.runtime = runtime }
+        if let level = logLevel.flatMap(Logger.Level.init(rawValue:)) {
+            configuration.logLevel = level
+        }
+        let absolute = configuration.absolute()
+        try absolute.check(against: absolute.knownServices())
+        return absolute
     }
 }

@@ -27,12 +27,21 @@ final class Notifications: @unchecked Sendable {
         thread.start()
     }
 
+    /// Waits until everything that was said before has been heard.
+    func catchUp() {
+        let first = count
+        let mark = "MARK=\(first)"
+        say(mark)
+        _ = wait(for: mark, from: first, within: .patience)
+    }
+
     /// Ends the thread.
-    func close() {
+    func close() { say(Self.farewell) }
+
+    private func say(_ text: String) {
         let socket = Glibc.socket(
             AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         defer { _ = Glibc.close(socket) }
-        let text = Self.farewell
         _ = try? unsafe withSocketAddress(path) { address, size in
             unsafe sendto(socket, text, text.utf8.count, 0, address, size)
         }

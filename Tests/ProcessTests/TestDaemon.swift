@@ -61,6 +61,8 @@ final class TestDaemon {
 
     /// Starts it, and waits for `READY=1`.
     func start() throws {
+        // The batond before this one may have said that it was ready just before its end.
+        notifications.catchUp()
         let first = notifications.count
         let started = try ChildProcess(
             Products.program("batond"), arguments,
