@@ -87,7 +87,8 @@ enum ImageLoader {
 
     /// Up to here the first published baton.h had it: all that a plugin must have.
     private static let leastSize =
-        unsafe MemoryLayout<baton_table>.offset(of: \.state_version) ?? MemoryLayout<baton_table>.size
+        unsafe MemoryLayout<baton_table>.offset(of: \.state_version)
+        ?? MemoryLayout<baton_table>.size
     private static let wholeSize =
         unsafe (MemoryLayout<baton_table>.offset(of: \.takes_to) ?? 0) + MemoryLayout<UInt32>.size
 

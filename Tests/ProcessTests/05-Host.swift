@@ -23,9 +23,10 @@ extension Processes {
         }
 
         private func state(_ sum: Int64, _ count: Int64) -> [UInt8] {
-            [1] + [sum, count].flatMap { value in
-                (0..<8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
-            }
+            [1]
+                + [sum, count].flatMap { value in
+                    (0..<8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+                }
         }
 
         /// `sum 1`, `sum 2` …, one for each sequence.

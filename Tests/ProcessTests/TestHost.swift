@@ -97,7 +97,8 @@ final class TestHost {
 
     /// Sends the segments from that of `position` on which it has not, and lets it read all of them.
     func give(_ mailbox: borrowing Mailbox, from position: LogPosition) throws {
-        for each in mailbox.segments(from: position.segment) where sent.insert(each.ordinal).inserted {
+        for each in mailbox.segments(from: position.segment)
+        where sent.insert(each.ordinal).inserted {
             let file = try mailbox.openForReading(each.ordinal)
             try say(
                 .segment(

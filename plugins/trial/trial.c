@@ -33,6 +33,7 @@
  * Messages:
  *
  *     sum N         adds N; the new sum
+ *     sum N MS      the same, after MS milliseconds
  *     sum           the sum
  *     count         how many numbers were added
  *     version       its label
@@ -284,7 +285,10 @@ static bool answer(const baton_host *host, baton_call *call, const char *line)
     char reply[256];
     uint64_t number;
     if (strncmp(line, "sum ", 4) == 0) {
-        state.sum += strtoll(line + 4, NULL, 10);
+        char *rest;
+        long long addend = strtoll(line + 4, &rest, 10);
+        sleep_milliseconds(strtoull(rest, NULL, 10));
+        state.sum += addend;
         state.count += 1;
         bool differs = strcmp(settings.plan, "differ") == 0;
         snprintf(reply, sizeof reply, "%s%" PRId64, differs ? "~" : "", state.sum);
