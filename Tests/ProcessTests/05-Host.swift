@@ -259,6 +259,48 @@ extension Processes {
             #expect(host.ring.load(.inHandSince) != 0)
         }
 
+        // MARK: The plans of trial, which other tests rest upon
+
+        @Test(
+            "A version dies of the message that its plan or the message names",
+            arguments: [
+                ("crash-at 1", 1), ("crash-at 3", 3), ("none", 4),
+            ] as [(String, UInt64)])
+        func dies(plan: String, sequence: UInt64) throws {
+            let mailbox = try Mailbox.containing(
+                ["sum 1", "die 2", "sum 2", "die 1", "sum 3"], in: directory)
+            let host = try started(Trial(plan: plan))
+            try host.run(mailbox, from: 1)
+            #expect(try host.end() == .signal(SIGSEGV))
+            #expect(host.ring.load(.inHand) == sequence)
+        }
+
+        @Test(
+            "A version ends some time after a message, with nothing in hand",
+            arguments: [
+                ("none", "exit0 100", Spawn.Exit.code(0)),
+                ("crash-after 100", "hello", .signal(SIGSEGV)),
+            ])
+        func endsLater(plan: String, message: String, end: Spawn.Exit) throws {
+            let mailbox = try Mailbox.containing([message], in: directory)
+            let host = try started(Trial(plan: plan))
+            try host.run(mailbox, from: 1)
+            #expect(try host.outcomes(through: 1).count == 1)
+            #expect(try host.end() == end)
+            #expect(host.ring.load(.inHand) == 0)
+        }
+
+        @Test("A version whose sums differ says so, and counts all the same")
+        func differs() throws {
+            let mailbox = try Mailbox.containing(["sum 1", "sum 2", "sum"], in: directory)
+            let host = try started(Trial(plan: "differ"))
+            try host.run(mailbox, from: 1)
+            let outcomes = try host.outcomes(through: 3)
+            #expect(
+                outcomes.filter { $0.state == nil }
+                    == [.reply(1, "~1"), .reply(2, "~3"), .reply(3, "3")])
+        }
+
         // MARK: Memory
 
         @Test("A host over its limit of memory dies, one below it lives")
