@@ -75,8 +75,8 @@ package enum FixedLimits {
     package static let imageBytes = 512 << 20
     /// Bytes of an image read and hashed in one turn of the loop.
     package static let imageStepBytes = 512 << 10
-    /// Candidates prepared at the same time in one reload; the rest queue.
-    package static let preparedAtOnce = 8
+    /// In a reload, how long a service that is being prepared holds up those behind it.
+    package static let preparedWithin = Moment.Span.milliseconds(100)
     /// Bytes of the configuration file.
     package static let configurationBytes = 1 << 20
     /// Images kept beside those in use.

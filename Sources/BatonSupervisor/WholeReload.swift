@@ -8,6 +8,7 @@
 import BatonCore
 import BatonLinux
 import BatonSystemd
+import Glibc
 import Logging
 
 /// Why a reload was not begun; nothing has changed.
@@ -44,9 +45,13 @@ struct ReloadState {
         var left: Int
         var verdicts: [Verdict] = []
 
+        /// One a processor: more of them would only wait for each other, and services that are
+        /// suspended already would wait with them.
+        private static let atOnce = max(2, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
         /// The next service that may be prepared now.
         mutating func next() -> (service: ServiceName, path: String)? {
-            guard preparing.count < FixedLimits.preparedAtOnce, let file = queue.popFirst() else {
+            guard preparing.count < Self.atOnce, let file = queue.popFirst() else {
                 return nil
             }
             preparing.insert(file.service)
@@ -118,10 +123,8 @@ extension Supervisor {
     /// Begins with services as long as there is room.
     private func prepareNext() {
         while let (name, path) = reload.run?.next(), let number = reload.run?.number {
-            // A candidate that hangs holds up the others for a part of its time only.
-            let patience = Moment.Span(
-                nanoseconds: configuration.limits.prepareTimeout.nanoseconds / 4)
-            _ = after(patience) { [weak self] in
+            // One that takes longer does not hold up the others.
+            _ = after(FixedLimits.preparedWithin) { [weak self] in
                 guard let self, self.reload.run?.number == number else { return }
                 self.isPrepared(name)
             }
