@@ -9,10 +9,21 @@ package struct FaultPlan: Equatable, Sendable, CustomStringConvertible {
 
     package var victim: Victim
     package var point: FaultPoint
+    /// At which time that the point is reached while there is a victim: 1 is the first.
+    package var time: Int
 
-    /// `POINT`, or `VICTIM@POINT`; `nil` for anything else.
+    /// `POINT`, `VICTIM@POINT`, or either with `:TIME` behind it; `nil` for anything else.
     package init?(_ text: String) {
-        let parts = text.split(separator: "@", omittingEmptySubsequences: false).map(String.init)
+        let timed = text.split(separator: ":", omittingEmptySubsequences: false)
+        switch timed.count {
+        case 1: time = 1
+        case 2:
+            guard let number = Int(timed[1]), number > 0 else { return nil }
+            time = number
+        default: return nil
+        }
+        let parts = timed[0].split(separator: "@", omittingEmptySubsequences: false)
+            .map(String.init)
         guard let last = parts.last, let point = FaultPoint(rawValue: last) else { return nil }
         self.point = point
         switch parts.count {
@@ -24,11 +35,13 @@ package struct FaultPlan: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
-    package var description: String { "\(victim.rawValue)@\(point.rawValue)" }
+    package var description: String {
+        "\(victim.rawValue)@\(point.rawValue)" + (time == 1 ? "" : ":\(time)")
+    }
 
     /// What may be written, for a message to who wrote something else.
     package static var usage: String {
         "[\(Victim.allCases.map(\.rawValue).joined(separator: "|"))@]"
-            + FaultPoint.allCases.map(\.rawValue).joined(separator: "|")
+            + FaultPoint.allCases.map(\.rawValue).joined(separator: "|") + "[:TIME]"
     }
 }

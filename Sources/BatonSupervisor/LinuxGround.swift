@@ -86,6 +86,10 @@ package final class LinuxGround: Ground {
             case .old: service.old?.pid
             }
         guard let pid else { return }
+        guard plan.time == 1 else {
+            fault?.time -= 1
+            return
+        }
         fault = nil
         _ = Glibc.kill(pid, SIGKILL)
     }

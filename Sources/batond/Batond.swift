@@ -36,8 +36,8 @@ import Logging
     var check = false
     @Option(
         help: """
-            For trying out what follows: kill -9 of batond, or of a host, at the first time an upgrade \
-            comes to this point: \(FaultPlan.usage).
+            For trying out what follows: kill -9 of batond, or of a host, when an upgrade comes to this \
+            point, for the first time or the one that is said: \(FaultPlan.usage).
             """)
     var dieAt: String?
 

@@ -14,13 +14,20 @@ struct FaultPlanTests {
                 let text = "\(victim.rawValue)@\(point.rawValue)"
                 let plan = try #require(FaultPlan(text))
                 #expect(plan.victim == victim && plan.point == point)
-                #expect(plan.description == text)
+                #expect(plan.description == text && plan.time == 1)
+                let third = try #require(FaultPlan("\(text):3"))
+                #expect(third.victim == victim && third.point == point && third.time == 3)
+                #expect(third.description == "\(text):3")
             }
         }
     }
 
     @Test(
         "Anything else is none",
-        arguments: ["", "@", "suspend", "host@suspended", "current@", "current@old@resumed"])
+        arguments: [
+            "", "@", "suspend", "host@suspended", "current@", "current@old@resumed", "resumed:",
+            "resumed:0",
+            "resumed:1:1", "resumed:x", ":1",
+        ])
     func nonsense(text: String) { #expect(FaultPlan(text) == nil) }
 }

@@ -15,6 +15,9 @@ final class TestDaemon {
     /// Where the notifications of the batond that runs begin.
     private var begun = 0
     private let configuration: String?
+    /// What stands for the name of the machine's boot, 32 hexadecimal digits: another from the next
+    /// start on is another boot.
+    var bootID = String(repeating: "b", count: 32)
     private var process: ChildProcess?
 
     /// Starts batond with `images`, paths by service, and waits until it is ready.
@@ -60,14 +63,17 @@ final class TestDaemon {
     }
 
     /// Starts it, and waits for `READY=1`.
-    func start() throws {
+    /// - Parameter fault: who dies at which point of an upgrade, as `--die-at` takes it.
+    func start(dieAt fault: String? = nil) throws {
         // The batond before this one may have said that it was ready just before its end.
         notifications.catchUp()
         let first = notifications.count
+        let surroundings = Tool.surroundings.merging([
+            "NOTIFY_SOCKET": notifications.path, "BATON_BOOT_ID": bootID,
+        ]) { $1 }
         let started = try ChildProcess(
-            Products.program("batond"), arguments,
-            environment: Tool.surroundings.merging(["NOTIFY_SOCKET": notifications.path]) { $1 },
-            output: log, error: log)
+            Products.program("batond"), arguments + (fault.map { ["--die-at", $0] } ?? []),
+            environment: surroundings, output: log, error: log)
         process = started
         begun = first
         let end = ContinuousClock.now.advanced(by: .patience)
@@ -97,6 +103,15 @@ final class TestDaemon {
         process.signal(SIGKILL)
         try process.end()
         self.process = nil
+    }
+
+    /// Its end by itself, at a fault that was asked for.
+    @discardableResult
+    func end() throws -> Spawn.Exit {
+        guard let process else { throw Failure("the daemon does not run") }
+        let exit = try process.end()
+        self.process = nil
+        return exit
     }
 
     func signal(_ number: Int32) { process?.signal(number) }
