@@ -35,6 +35,13 @@ struct BitFlipTests {
             try life.switchTo("2")
             try life.append(5)
             try life.flush()
+            try life.settle(4, state: "four", format: 2)
+            try life.switchTo("1", .rollback, state: "back")
+            try life.flush()
+            try life.switchTo("3")
+            try life.forget(2)
+            try life.confirm()
+            try life.flush()
         }
         let segment = try #require(log.log.segments.first)
         try flipEveryBit(log, segment.name, 0..<96)
@@ -81,12 +88,18 @@ struct BitFlipTests {
     func lonelySegment() throws {
         let log = try DamagedLog { life in
             try life.switchTo("1")
+            try life.append(10)
+            try life.bury(1, count: 40)
             while life.mailbox.readable.segment == 1 {
                 try life.append(4000)
                 try life.settleAll(state: "state of \(life.mailbox.appended)")
+                if life.mailbox.readable.offset > 220_000 { try life.switchTo("2") }
                 try life.flush()
             }
+            try life.confirm()
             try life.sync()
+            try life.switchTo("3", state: "three")
+            try life.flush()
         }
         let segment = try #require(log.log.segments.first)
         #expect(segment.ordinal == 2 && log.log.segments.count == 1)

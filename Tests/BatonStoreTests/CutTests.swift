@@ -24,6 +24,18 @@ struct CutTests {
                 try life.attempt(3 + step)
                 try life.flush()
             }
+            try life.append(5)
+            try life.bury(life.mailbox.appended.value, count: 9)
+            try life.switchTo("2")
+            try life.flush()
+            try life.settleAll(state: "of 2")
+            try life.switchTo("1", .rollback, state: "back")
+            try life.flush()
+            try life.switchTo("3", .byHand, dropsState: true)
+            try life.forget(life.mailbox.standing.deadLetters[0].sequence)
+            try life.flush()
+            try life.confirm()
+            try life.flush()
         }
         return (log, synced)
     }

@@ -38,6 +38,12 @@ final class DamagedLog {
         log = try LogImage(files)
     }
 
+    init(files: Files) throws {
+        directory = try TemporaryDirectory()
+        self.files = files
+        log = try LogImage(files)
+    }
+
     // MARK: The rule
 
     /// What the files must be taken for after `damaged` has been made of them.

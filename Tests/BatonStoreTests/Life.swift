@@ -121,19 +121,27 @@ final class Life {
         return acknowledged
     }
 
-    /// - Returns: the jobs there were.
+    /// - Returns: the jobs there were at first.
     @discardableResult
     func keepHouse() -> [DiskJob] {
         let jobs = mailbox.takeJobs()
-        for job in jobs {
-            switch DiskJob.perform(job) {
-            case .spare(_, let byteCount, let error):
-                mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
-            case .gone(_, let count, let error):
-                mailbox.areGone(count, failed: error != nil)
-            case .synced, .imageKept: break
-            }
+        var rest = jobs
+        while !rest.isEmpty {
+            for job in rest { perform(job) }
+            rest = mailbox.takeJobs()
         }
         return jobs
+    }
+
+    func takeJobs() -> [DiskJob] { mailbox.takeJobs() }
+
+    func perform(_ job: DiskJob) {
+        switch DiskJob.perform(job) {
+        case .spare(_, let byteCount, let error):
+            mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
+        case .gone(_, let count, let error):
+            mailbox.areGone(count, failed: error != nil)
+        case .synced, .imageKept: break
+        }
     }
 }

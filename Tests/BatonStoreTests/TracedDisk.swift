@@ -29,6 +29,10 @@ final class TracedDisk {
         case sync(Int)
         /// The write of this number: half of it is done.
         case write(Int)
+        /// Every removal of a file of this name.
+        case remove(String)
+        /// Every renaming of a file of this name.
+        case rename(String)
     }
 
     private(set) var events: [Event] = []
@@ -107,6 +111,14 @@ final class TracedDisk {
             events.append(fails ? .failedSync(file) : .sync(file))
         }
         return !fails
+    }
+
+    fileprivate func mayRename(_ name: String) -> Bool {
+        if case .rename(name) = failure { false } else { true }
+    }
+
+    fileprivate func mayRemove(_ name: String) -> Bool {
+        if case .remove(name) = failure { false } else { true }
     }
 
     fileprivate func renamed(_ old: String, _ new: String) {
@@ -194,6 +206,10 @@ private func traced(_ descriptor: Int32, _ sync: () -> Int32) -> Int32 {
 func tracedRename(
     _ from: Int32, _ old: UnsafePointer<CChar>, _ to: Int32, _ new: UnsafePointer<CChar>
 ) -> Int32 {
+    if let disk = tracedDisk(), unsafe !disk.mayRename(String(cString: old)) {
+        errno = EIO
+        return -1
+    }
     let result = unsafe Real.renameat(from, old, to, new)
     if result == 0 { unsafe tracedDisk()?.renamed(String(cString: old), String(cString: new)) }
     return result
@@ -201,6 +217,10 @@ func tracedRename(
 
 @c(unlinkat)
 func tracedUnlink(_ directory: Int32, _ name: UnsafePointer<CChar>, _ flags: Int32) -> Int32 {
+    if let disk = tracedDisk(), unsafe !disk.mayRemove(String(cString: name)) {
+        errno = EIO
+        return -1
+    }
     let result = unsafe Real.unlinkat(directory, name, flags)
     if result == 0 { unsafe tracedDisk()?.removed(String(cString: name)) }
     return result

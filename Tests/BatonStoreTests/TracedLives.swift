@@ -111,7 +111,7 @@ final class TracedLives {
             // A batch was full, or a segment: everything before this step was written.
             if disk.events.count > before.events { note(before) }
         }
-        switch Int.random(in: 0..<16, using: &generator) {
+        switch Int.random(in: 0..<20, using: &generator) {
         case 0...3: try life.append(Int.random(in: 0...60, using: &generator))
         case 4: try life.append(Int.random(in: 0...3000, using: &generator))
         case 5, 6: try life.append(Int.random(in: 20_000...90_000, using: &generator))
@@ -123,17 +123,36 @@ final class TracedLives {
         case 12:
             try sync()
             if Bool.random(using: &generator) { life.keepHouse() }
+        case 13: try life.confirm()
+        case 14: try rollBack()
+        case 15:
+            if let letter = life.mailbox.standing.deadLetters.randomElement(using: &generator) {
+                try life.forget(letter.sequence)
+            }
         case let step where settled < appended:
             let next = settled + 1
             let sequence = UInt64.random(in: next...appended, using: &generator)
             switch step {
-            case 13: try life.settle(sequence, state: "state at \(sequence)")
-            case 14: try life.settle(sequence)
+            case 16: try life.settle(sequence, state: "state at \(sequence)")
+            case 17: try life.settle(sequence, state: "state at \(sequence)", format: 3)
+            case 18: try life.settle(sequence)
             default:
                 try life.attempt(next)
-                if Bool.random(using: &generator) { try life.bury(next) }
+                let count = Int.random(in: 0...2000, using: &generator)
+                if Bool.random(using: &generator) { try life.bury(next, count: count) }
             }
         default: break
+        }
+    }
+
+    /// To what there is to fall back to, with the state it had, another, or none.
+    private func rollBack() throws(StoreError) {
+        guard let life, let fallback = life.mailbox.standing.fallback else { return }
+        let version = fallback.release.version
+        switch Int.random(in: 0..<3, using: &generator) {
+        case 0: try life.switchTo(version, .rollback, state: "back at \(version)")
+        case 1: try life.switchTo(version, .boot)
+        default: try life.switchTo(version, .byHand, dropsState: true)
         }
     }
 }

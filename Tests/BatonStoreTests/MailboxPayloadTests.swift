@@ -1,0 +1,104 @@
+// What a mailbox knows, as the payload of a base record and back.
+
+import BatonCore
+import BatonStore
+import Testing
+
+@Suite("The payload of a base record")
+struct MailboxPayloadTests {
+    private func decode(_ bytes: [UInt8]) -> MailboxMachine? {
+        unsafe bytes.withUnsafeBytes { unsafe MailboxMachine($0) }
+    }
+
+    /// Whatever a machine may hold, whether events lead there or not.
+    private func machine(_ generator: inout SeededGenerator) -> MailboxMachine {
+        func number(_ most: UInt64) -> UInt64 { UInt64.random(in: 0...most, using: &generator) }
+        func bytes(_ most: Int) -> [UInt8] {
+            (0..<Int.random(in: 0...most, using: &generator)).map { UInt8($0 & 255) }
+        }
+        func release() -> MailboxMachine.Release {
+            var release = Life.release("\(number(1 << 40))")
+            release.version = String(repeating: "v", count: Int(number(63)))
+            return release
+        }
+        func state() -> MailboxMachine.State? {
+            number(3) == 0
+                ? nil
+                : MailboxMachine.State(
+                    bytes: bytes(500), version: "\(number(1 << 60))",
+                    format: UInt32(number(5)))
+        }
+        var machine = MailboxMachine()
+        machine.settled = SequenceNumber(number(1 << 50))
+        machine.state = state()
+        switch number(2) {
+        case 0: machine.tenure = .none
+        case 1: machine.tenure = .confirmed(release())
+        default:
+            machine.tenure = .provisional(
+                release(),
+                MailboxMachine.Fallback(
+                    release: release(), state: state(), settled: SequenceNumber(number(9))))
+        }
+        machine.switchedAfter = SequenceNumber(number(1 << 50))
+        machine.upgrades = number(1 << 60)
+        for _ in 0..<number(5) { machine.attempts[number(.max)] = UInt32(number(9)) }
+        for _ in 0..<number(5) { machine.dead.insert(number(.max)) }
+        for _ in 0..<number(8) {
+            let cause = MailboxMachine.Cause(rawValue: UInt8(number(3))) ?? .boot
+            machine.history.append(
+                MailboxMachine.Past(release: release(), at: number(.max), cause: cause))
+        }
+        machine.bootID = number(1) == 0 ? [] : Array(0..<16)
+        for _ in 0..<number(5) {
+            machine.deadLetters.append(
+                MailboxMachine.DeadLetter(
+                    sequence: number(.max), attempts: UInt32(number(9)),
+                    version: "\(number(99))", at: number(.max), bytes: bytes(900)))
+        }
+        machine.deadLetterCount = number(.max)
+        return machine
+    }
+
+    @Test("All of it comes back, and its size is known beforehand")
+    func thereAndBack() throws {
+        var generator = SeededGenerator(state: 11)
+        for round in 0..<500 {
+            let machine = machine(&generator)
+            let bytes = machine.encoded()
+            try #require(bytes.count == machine.encodedByteCount, "round \(round)")
+            try #require(decode(bytes) == machine, "round \(round)")
+        }
+    }
+
+    @Test("One that was cut is none, or what format 1 would have said")
+    func cut() throws {
+        var generator = SeededGenerator(state: 12)
+        for _ in 0..<10 {
+            let machine = machine(&generator)
+            let bytes = machine.encoded()
+            var short: [MailboxMachine] = []
+            for count in 0..<bytes.count {
+                if let found = decode(Array(bytes[..<count])) { short.append(found) }
+            }
+            var expected = machine
+            expected.state?.format = 0
+            if let release = machine.release { expected.tenure = .confirmed(release) }
+            expected.bootID = []
+            expected.history = []
+            expected.deadLetters = []
+            #expect(short == [expected])
+        }
+    }
+
+    @Test("Counts that promise more than there is are no payload")
+    func absurd() {
+        // Attempts, messages passed over, boot identity, history, dead letters.
+        for (offset, count) in [(33, 4), (37, 4), (46, 1), (47, 4), (51, 4)] {
+            var bytes = MailboxMachine().encoded()
+            #expect(bytes.count == 55)
+            for index in offset..<offset + count { bytes[index] = 0xff }
+            #expect(decode(bytes) == nil, "at \(offset)")
+        }
+    }
+}
