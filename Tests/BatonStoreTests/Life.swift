@@ -70,6 +70,10 @@ final class Life {
     func forget(_ sequence: UInt64) throws(StoreError) {
         _ = try mailbox.forget(SequenceNumber(sequence))
     }
+    func message(_ sequence: UInt64) throws(StoreError) -> [UInt8]? {
+        try mailbox.message(SequenceNumber(sequence))
+    }
+    func keep(from sequence: SequenceNumber?) { mailbox.keepFrom = sequence }
     func confirm() throws(StoreError) { try mailbox.confirm() }
 
     /// Every version has an image of its own.
