@@ -34,6 +34,5 @@ package struct DeadLetterStatus: Codable, Equatable, Sendable {
     package var bytes: Int
     /// Its beginning, what cannot be printed as dots.
     package var text: String
-    /// All of it; nil where the answer would be too long.
-    package var base64: String?
+    package var base64: String
 }

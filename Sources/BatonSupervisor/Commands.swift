@@ -76,6 +76,7 @@ extension Supervisor {
         case .call: call(command, slot)
         case .send: send(command, slot)
         case .status: status(command, slot)
+        case .mailbox: mailbox(command, slot)
         case .subscribe: subscribe(command, slot)
         case .unsubscribe: unsubscribe(command, slot)
         case .reload: reload(command, slot)

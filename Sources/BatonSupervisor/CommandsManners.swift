@@ -56,7 +56,8 @@ extension Supervisor {
                 }
             case .quit:
                 writer.simpleString("OK", to: &bytes)
-            case .hello, .call, .send, .status, .subscribe, .unsubscribe, .reload, .upgrade,
+            case .hello, .call, .send, .status, .mailbox, .subscribe, .unsubscribe, .reload,
+                .upgrade,
                 .suspend, .resume, .purge:
                 preconditionFailure("\(name) is executed elsewhere")
             }

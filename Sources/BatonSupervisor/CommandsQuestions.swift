@@ -15,4 +15,17 @@ extension Supervisor {
         guard let service = service(command, slot) else { return }
         answer(connection, slot, StatusReport.service(service))
     }
+
+    func mailbox(_ command: Command, _ slot: UInt64) {
+        let connection = command.connection
+        let wantsDead = command.count > 1
+        if wantsDead, unsafe CommandOption(command.bytes(2)) != .dead {
+            return connection.replyError(slot, "ERR", "usage: " + CommandName.mailbox.usage)
+        }
+        guard let service = service(command, slot) else { return }
+        answer(
+            connection, slot,
+            wantsDead
+                ? MailboxReport.deadLetters(of: service) : MailboxReport.mailbox(of: service))
+    }
 }

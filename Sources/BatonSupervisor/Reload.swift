@@ -107,27 +107,8 @@ extension Supervisor {
                 byteCount: image.byteCount))
     }
 
-    /// The images that no service needs are few.
     private func pruneImages() {
-        var used: Set<String> = []
-        for service in services.values {
-            let standing = service.mailbox.standing
-            for release in [standing.release, standing.fallback?.release] {
-                if let release { used.insert("\(release.digest).so") }
-            }
-            if let before = service.versionBefore { used.insert(before.image.fileName) }
-            for host in [service.current, service.candidate, service.old] {
-                if let host { used.insert(host.image.fileName) }
-            }
-            for request in service.queue {
-                if let image = request.image { used.insert(image.fileName) }
-            }
-            if let attempt = service.attempt { used.insert(attempt.image.fileName) }
-        }
-        // A quarantined service's release is not known: nothing is pruned.
-        guard quarantined.isEmpty else { return }
-        let cold = keptImages.subtracting(used).filter { $0.hasSuffix(".so") }
-        for name in cold.sorted().dropLast(FixedLimits.coldImages) {
+        for name in needlessImages {
             keptImages.remove(name)
             do throws(SystemError) { try SegmentFile.remove(name, in: state.images) } catch {
                 logger.warning("an old image stays: \(error)")

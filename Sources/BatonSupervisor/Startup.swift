@@ -159,9 +159,16 @@ extension Supervisor {
         beginNextReload()
     }
 
+    /// Said soon, and once for all that changes meanwhile: the summary of hundreds of services takes
+    /// its time, and so does the service manager.
     func statusChanged() {
-        guard isReady, shutdown == .running else { return }
-        manager.status(summary)
+        guard isReady, !isStatusDue else { return }
+        isStatusDue = true
+        _ = after(.milliseconds(100)) { [weak self] in
+            guard let self else { return }
+            self.isStatusDue = false
+            if self.shutdown == .running { self.manager.status(self.summary) }
+        }
     }
 
     /// A sign of life, as long as the commit thread makes progress too.

@@ -83,6 +83,11 @@ enum StatusReport {
         json.member("old_digest", service.old.map { "\($0.image.digest)" })
         json.member("old_pid", service.old?.pid)
         json.member("phase", service.upgrade.phase?.rawValue)
+        write(standing.tenure, to: &json)
+        json.member(
+            "probation_milliseconds_left",
+            service.probationEnds.map { $0.since(service.supervisor.freshNow()).milliseconds })
+        json.member("message_in_hand", service.inHand?.message)
         json.member("durability", service.durability.rawValue)
         json.member("appended", service.mailbox.appended.value)
         json.member("settled", standing.settled.value)
@@ -99,21 +104,31 @@ enum StatusReport {
             json.null("last_upgrade")
         }
         json.array("images") { json in
-            if let release = standing.release {
-                json.object { image("current", release.version, "\(release.digest)", to: &$0) }
-            }
-            if let old = service.old {
-                json.object { image("old", old.version, "\(old.image.digest)", to: &$0) }
-            }
+            for image in service.ownImages { json.object { write(image, to: &$0) } }
         }
     }
 
-    private static func image(
-        _ role: String, _ version: String?, _ digest: String, to json: inout JSONText
-    ) {
-        json.member("role", role)
-        json.member("version", version)
-        json.member("digest", digest)
+    private static func write(_ tenure: MailboxMachine.Tenure, to json: inout JSONText) {
+        let word: String?
+        let confirmed: MailboxMachine.Release?
+        switch tenure {
+        case .none: (word, confirmed) = (nil, nil)
+        case .confirmed(let release): (word, confirmed) = ("confirmed", release)
+        case .provisional(_, let fallback): (word, confirmed) = ("provisional", fallback.release)
+        }
+        json.member("release", word)
+        json.member("confirmed_version", confirmed?.version)
+        json.member("confirmed_digest", confirmed.map { "\($0.digest)" })
+    }
+
+    private static func write(_ image: Service.OwnImage, to json: inout JSONText) {
+        json.member("role", image.role.rawValue)
+        json.member("version", image.version)
+        json.member("digest", "\(image.digest)")
+        json.member(
+            "at",
+            image.past.flatMap { $0.at == 0 ? nil : "\(Timestamp(milliseconds: $0.at))" })
+        json.member("cause", image.past?.cause.name)
     }
 
     private static func write(
@@ -122,9 +137,11 @@ enum StatusReport {
         json.member("name", name.text)
         json.member("state", "quarantined")
         json.member("reason", reason)
-        for key in ["version", "digest", "pid", "old_version", "old_digest", "old_pid", "phase"] {
-            json.null(key)
-        }
+        for key in [
+            "version", "digest", "pid", "old_version", "old_digest", "old_pid", "phase", "release",
+            "confirmed_version", "confirmed_digest", "probation_milliseconds_left",
+            "message_in_hand",
+        ] { json.null(key) }
         json.member("durability", "commit")
         for key in [
             "appended", "settled", "waiting", "dead_letters", "restarts", "upgrades", "connections",
@@ -162,6 +179,17 @@ enum StatusReport {
             "release", verdict.isConfirmed.map { $0 ? "confirmed" : "provisional" })
         json.member("rehearsed", verdict.rehearsal?.messages)
         json.member("differences", verdict.rehearsal?.differences)
+    }
+}
+
+extension MailboxMachine.Cause {
+    var name: String {
+        switch self {
+        case .upgrade: "upgrade"
+        case .rollback: "rollback"
+        case .byHand: "rollback by hand"
+        case .boot: "reboot before it was confirmed"
+        }
     }
 }
 

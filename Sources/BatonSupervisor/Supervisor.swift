@@ -75,6 +75,8 @@ import Logging
     var lastSummary: String?
     var unsettledStarts: Set<ServiceName> = []
     var isReady = false
+    /// `STATUS=` is to be said again soon.
+    var isStatusDue = false
     var shutdown = ShutdownState.running
     package private(set) var exitCode: Int32 = 0
     private var sandboxNoted = false

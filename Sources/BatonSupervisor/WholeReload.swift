@@ -160,13 +160,18 @@ extension Supervisor {
         if reload.run?.left == 0 { endReload() } else { isPrepared(verdict.service) }
     }
 
+    /// Services that the summary of a reload names.
+    private static let changesTold = 8
+
     private func endReload() {
         guard let run = reload.run else { return }
         reload.run = nil
         let ordered = run.verdicts.sorted { $0.service < $1.service }
         let changed = ordered.filter { $0.outcome != .current }
-        let changes = changed.map { "\($0.service) \($0.isRefused ? "refused" : $0.to ?? "")" }
+        let told = changed.prefix(Self.changesTold)
+        var changes = told.map { "\($0.service) \($0.isRefused ? "refused" : $0.to ?? "")" }
             .joined(separator: ", ")
+        if changed.count > told.count { changes += " and \(changed.count - told.count) more" }
         if !run.manner.isDryRun {
             lastSummary = changed.isEmpty ? nil : "last reload: " + changes
             emit(Event(.reloaded, cause: changed.isEmpty ? "every image is current" : changes))

@@ -6,6 +6,7 @@ package enum CommandName: String, CaseIterable, Sendable {
     case send = "SEND"
     case ping = "PING"
     case status = "STATUS"
+    case mailbox = "MAILBOX"
     case subscribe = "SUBSCRIBE"
     case unsubscribe = "UNSUBSCRIBE"
     case reload = "RELOAD"
@@ -35,6 +36,7 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .call: 2...4
         case .send: 2...2
         case .ping, .status: 0...1
+        case .mailbox: 1...2
         case .subscribe: 1...16
         case .unsubscribe: 0...16
         case .reload, .quit: 0...0
@@ -51,7 +53,8 @@ package enum CommandName: String, CaseIterable, Sendable {
     package var changes: Bool {
         switch self {
         case .reload, .upgrade, .suspend, .resume, .purge: true
-        case .call, .send, .ping, .status, .subscribe, .unsubscribe, .hello, .client, .command,
+        case .call, .send, .ping, .status, .mailbox, .subscribe, .unsubscribe, .hello, .client,
+            .command,
             .config, .info, .select, .quit:
             false
         }
@@ -61,7 +64,8 @@ package enum CommandName: String, CaseIterable, Sendable {
     package var isForSubscribers: Bool {
         switch self {
         case .ping, .subscribe, .unsubscribe, .quit: true
-        case .call, .send, .status, .reload, .upgrade, .suspend, .resume, .purge, .hello, .client,
+        case .call, .send, .status, .mailbox, .reload, .upgrade, .suspend, .resume, .purge, .hello,
+            .client,
             .command, .config, .info, .select:
             false
         }
@@ -74,6 +78,7 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .send: "SEND service payload"
         case .ping: "PING [text]"
         case .status: "STATUS [service]"
+        case .mailbox: "MAILBOX service [DEAD]"
         case .subscribe: "SUBSCRIBE events"
         case .unsubscribe: "UNSUBSCRIBE [events]"
         case .reload: "RELOAD"

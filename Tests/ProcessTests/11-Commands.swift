@@ -71,6 +71,9 @@ extension Processes {
             #expect(ping.digest?.count == 64)
             #expect(ping.durability == "commit")
             #expect(ping.images.map(\.role) == ["current"])
+            #expect(ping.release == "confirmed")
+            #expect(ping.confirmedVersion == "1" && ping.confirmedDigest == ping.digest)
+            #expect(ping.messageInHand == nil)
             #expect(!ping.diskVersionDiffers)
 
             guard case .bulk(let bytes) = try ask("STATUS", "ping") else {
@@ -82,9 +85,21 @@ extension Processes {
                 "name", "state", "reason", "version", "digest", "pid", "old_version", "old_digest",
                 "old_pid", "phase", "durability", "appended", "settled", "waiting", "dead_letters",
                 "restarts", "upgrades", "connections", "mailbox_bytes", "disk_version_differs",
-                "last_upgrade", "images",
+                "last_upgrade", "images", "release", "confirmed_version", "confirmed_digest",
+                "message_in_hand",
             ]
             #expect(promised.subtracting(Set((object ?? [:]).keys)).isEmpty)
+        }
+
+        @Test("The message in hand is told")
+        func inHand() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            let client = try daemon.lines("faulty")
+            try client.send("sleep 3000\n")
+            try wait(for: "the message in hand") {
+                try daemon.status("faulty").messageInHand == 1
+            }
+            #expect(try client.line() == "slept")
         }
 
         @Test("A service that is not there is NOSERVICE, whatever its name looks like")
