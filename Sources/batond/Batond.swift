@@ -20,7 +20,7 @@ import Logging
             Exit codes: 0 stopped in order; 64 usage; 69 refused to start; 74 the disk failed: what was \
             acknowledged is kept, start it again; 78 the configuration is wrong.
             """,
-        version: "0.1.0")
+        version: "0.2.0")
 
     @Option(help: "The configuration file; it may be missing unless named here.")
     var config: String?
