@@ -17,8 +17,10 @@ struct OutcomeHistory {
     enum Recorded: Equatable {
         case reply([UInt8])
         case failure([UInt8])
-        /// It was too large for the ring, or a dead letter: not compared.
+        /// It was too large for the ring: not compared.
         case unknown
+        /// A dead letter: nobody handled it.
+        case passed
     }
 
     /// The messages after `settled`, the state before them, and what was replied.
@@ -26,6 +28,17 @@ struct OutcomeHistory {
         var settled: SequenceNumber
         var state: MailboxMachine.State?
         var replies: [Recorded]
+        /// Replies from here on are those that were wanted; the state is only known before.
+        var firstWanted: Int
+
+        /// The dead letters among them.
+        var passed: Set<UInt64> {
+            var passed: Set<UInt64> = []
+            for (reply, sequence) in zip(replies, settled.next.value...) where reply == .passed {
+                passed.insert(sequence)
+            }
+            return passed
+        }
     }
 
     private var marks: [Mark] = []
@@ -65,7 +78,9 @@ struct OutcomeHistory {
         guard let mark = usable.last(where: { $0.settled.value <= wanted }) ?? usable.first else {
             return nil
         }
-        var excerpt = Excerpt(settled: mark.settled, state: mark.state, replies: [])
+        let before = wanted > mark.settled.value ? Int(wanted - mark.settled.value) : 0
+        var excerpt = Excerpt(
+            settled: mark.settled, state: mark.state, replies: [], firstWanted: before)
         var reader = SharedRing.Reader(from: mark.position, to: taken)
         reading: while true {
             switch reader.next(ring) {
@@ -75,7 +90,8 @@ struct OutcomeHistory {
                 switch kind {
                 case .reply: recorded = unsafe .reply(Array(payload))
                 case .failure: recorded = unsafe .failure(Array(payload))
-                case .largeReply, .passed: recorded = .unknown
+                case .largeReply: recorded = .unknown
+                case .passed: recorded = .passed
                 case .state, .largeState, .skip: continue reading
                 }
                 guard sequence == mark.settled.value + UInt64(excerpt.replies.count) + 1 else {

@@ -24,7 +24,9 @@ extension Service {
     }
 
     /// Makes the message a dead letter: hosts pass over it, its sender is told.
-    func setAside(_ sequence: SequenceNumber, after attempts: UInt32) {
+    /// - Returns: false if it cannot be kept.
+    @discardableResult
+    func setAside(_ sequence: SequenceNumber, after attempts: UInt32) -> Bool {
         do throws(StoreError) {
             let bytes = try mailbox.message(sequence) ?? []
             try mailbox.bury(
@@ -36,6 +38,8 @@ extension Service {
                 .deadLetter,
                 cause: "it killed its host \(attempts) times: 'baton mailbox \(name) --dead'",
                 message: sequence.value)
+            versionBefore?.passed.insert(sequence.value)
+            return true
         } catch {
             switch error {
             case .noRoom:
@@ -45,6 +49,7 @@ extension Service {
             case .system, .full, .corrupt, .newerFormat, .tooLarge:
                 supervisor.fail("\(name): \(error)")
             }
+            return false
         }
     }
 

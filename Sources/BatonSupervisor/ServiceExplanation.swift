@@ -88,7 +88,8 @@ extension Service {
                 "\(to) to handle again what was settled since: "
                 + "\(replay?.cursor.value ?? 0) of \(replay?.through.value ?? 0)"
         case .trying:
-            waitsFor = "\(to) to handle message \(attempt?.suspect?.value ?? 0), which \(from) died of"
+            waitsFor =
+                "\(to) to handle message \(attempt?.suspect?.value ?? 0), which \(from) died of"
         case .switching: waitsFor = "the disk: the switch record is being synced"
         }
         return Explanation(doing: text, waitsFor: waitsFor, message: inHand?.message, since: since)
@@ -103,7 +104,8 @@ extension Service {
             notes.append(
                 "its release \(currentVersion ?? "") is provisional"
                     + (left.map { " for another \($0)" } ?? "")
-                    + "; \(fallback.release.version) is confirmed, and is what a reboot would start")
+                    + "; \(fallback.release.version) is confirmed, and is what a reboot would start"
+            )
         }
         if !queue.isEmpty { notes.append("\(queue.count) more upgrades wait for this one") }
         if !standing.deadLetters.isEmpty {

@@ -229,6 +229,8 @@ extension Service {
             }
             publish()
             supervisor.noteBusy(self)
+            // While it was suspended nobody looked.
+            watchProgress()
         case .loading, .starting, .running, .replaying, .ending: break
         }
     }
@@ -271,7 +273,14 @@ extension Service {
         let reason = host.endReason ?? "it ended with \(exit)"
         if host === candidate {
             candidate = nil
-            perform(upgrade.candidateFailed(endText(of: host, reason)))
+            let text = endText(of: host, reason)
+            if case .trying = upgrade.state,
+                host.ring.load(.inHand) != attempt?.suspect?.value
+            {
+                perform(upgrade.failed("\(text), but not of the message that it was to try"))
+            } else {
+                perform(upgrade.candidateFailed(text))
+            }
         } else if host === old {
             old = nil
             emit(.hostEnded, cause: "the old version's: \(reason)", pid: host.pid)
@@ -312,6 +321,9 @@ extension Service {
                 currentIsQuiet()
             } else if isFetchingImage {
                 // A rollback begins as soon as its image is there; without it the service goes on.
+                break
+            } else if case .stopped = condition {
+                // Its message could not be set aside.
                 break
             } else if waitsForRoom {
                 waitsForRoom = false

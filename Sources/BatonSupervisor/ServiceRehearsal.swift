@@ -10,15 +10,18 @@ struct Rehearsal {
     /// The message before the first.
     let after: SequenceNumber
     let recorded: [OutcomeHistory.Recorded]
+    /// The first one that is compared.
+    let first: Int
     let allowed: Int
     private(set) var messages = 0
     private(set) var differences = 0
     /// The first few, in words.
     private(set) var examples: [String] = []
 
-    init(after: SequenceNumber, recorded: [OutcomeHistory.Recorded], allowed: Int) {
-        self.after = after
-        self.recorded = recorded
+    init(_ excerpt: OutcomeHistory.Excerpt, allowed: Int) {
+        after = excerpt.settled
+        recorded = excerpt.replies
+        first = excerpt.firstWanted
         self.allowed = allowed
     }
 
@@ -26,13 +29,14 @@ struct Rehearsal {
         _ kind: OutcomeKind, _ sequence: UInt64, _ payload: UnsafeRawBufferPointer
     ) {
         let index = sequence &- after.value &- 1
-        guard index < UInt64(recorded.count) else { return }
+        guard index >= UInt64(first), index < UInt64(recorded.count) else { return }
         let then = recorded[Int(index)]
         let now: OutcomeHistory.Recorded
         switch kind {
         case .reply: now = unsafe .reply(Array(payload))
         case .failure: now = unsafe .failure(Array(payload))
-        case .largeReply, .passed, .skip, .state, .largeState: now = .unknown
+        case .largeReply: now = .unknown
+        case .passed, .skip, .state, .largeState: return
         }
         guard then != .unknown else { return }
         messages += 1
@@ -48,6 +52,7 @@ struct Rehearsal {
         case .reply(let bytes): quoted(bytes)
         case .failure(let bytes): "the error \(quoted(bytes))"
         case .unknown: "a large reply"
+        case .passed: "none"
         }
     }
 
@@ -92,10 +97,10 @@ extension Service {
         replay = Replay(
             cursor: excerpt.settled,
             through: excerpt.settled.advanced(by: UInt64(excerpt.replies.count)),
-            state: excerpt.state,
+            state: excerpt.state, passed: excerpt.passed,
             rehearsal: Rehearsal(
-                after: excerpt.settled, recorded: excerpt.replies,
-                allowed: attempt.request.allowed ?? settings.rehearseAllow))
+                excerpt, allowed: attempt.request.allowed ?? settings.rehearseAllow))
+        mailbox.keepFrom = excerpt.settled
         emit(.prepare, digest: attempt.image.digest, cause: "rehearsal")
         do throws(SystemError) { candidate = try spawn(attempt.image) } catch {
             replay = nil
@@ -106,16 +111,7 @@ extension Service {
 
     /// The candidate has the state from before; now the messages.
     func candidateTookState(toRehearse candidate: HostProcess) {
-        guard let replay else { return }
-        // Between the two, segments may have been let go.
-        guard mailbox.oldestKept <= replay.cursor.next else { return skipRehearsal() }
-        self.replay(to: candidate)
-    }
-
-    private func skipRehearsal() {
-        attempt?.rehearsal = Verdict.Rehearsal(messages: 0, differences: 0)
-        endShadow()
-        perform(upgrade.rehearsed())
+        replay(to: candidate)
     }
 
     func endRehearsal() {
@@ -133,6 +129,7 @@ extension Service {
     private func endShadow() {
         cancelDeadline()
         replay = nil
+        mailbox.keepFrom = nil
         guard let shadow = candidate else { return }
         candidate = nil
         shadow.kill("its rehearsal is over")

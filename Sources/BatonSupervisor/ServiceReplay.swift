@@ -16,6 +16,8 @@ struct Replay {
     var through: SequenceNumber
     /// The state after `cursor`; at first the one it begins with.
     var state: MailboxMachine.State?
+    /// Dead letters among them that the mailbox does not know as such any more.
+    var passed: Set<UInt64> = []
     /// What was replied when they were handled for the first time, if that is to be compared.
     var rehearsal: Rehearsal?
 }
@@ -32,7 +34,8 @@ extension Service {
             return perform(upgrade.candidateFailed("it has gone"))
         }
         replay = Replay(
-            cursor: target.settled, through: mailbox.standing.settled, state: target.state)
+            cursor: target.settled, through: mailbox.standing.settled, state: target.state,
+            passed: target.passed)
         guard target.settled < mailbox.standing.settled else {
             return perform(upgrade.candidateIsQuiet())
         }
@@ -47,7 +50,7 @@ extension Service {
         sendSegments(to: candidate, from: first)
         candidate.replay(
             from: mailbox.position(of: first), sequence: first, through: replay.through,
-            dead: mailbox.standing.dead)
+            dead: mailbox.standing.dead.union(replay.passed))
         publish(to: candidate)
         supervisor.noteBusy(self)
     }
@@ -72,12 +75,16 @@ extension Service {
         let suspect = attempt?.suspect ?? mailbox.standing.settled.next
         self.suspect = nil
         giveUpCandidate("its rollback is not needed")
-        setAside(suspect, after: (mailbox.standing.attempts[suspect.value] ?? 0) + 1)
-        goOn()
+        let attempts = (mailbox.standing.attempts[suspect.value] ?? 0) + 1
+        let isSetAside = setAside(suspect, after: attempts)
+        // Else the restarts of the current version bound what it may do.
+        if !isSetAside { rollbackHasFailed = true }
+        if case .stopped = condition {} else { goOn() }
         finish(
             .refused(
                 .load,
-                reason: "message \(suspect) killed both versions (\(reason)) and was set aside"))
+                reason: "message \(suspect) killed both versions (\(reason))"
+                    + (isSetAside ? " and was set aside" : " and cannot be set aside")))
     }
 
     // MARK: What comes of it
@@ -113,10 +120,11 @@ extension Service {
                 return "an outcome for message \(sequence) where \(replay.cursor.next) is due"
             }
             if kind == .largeReply {
-                guard
-                    case .bytes = candidate.takeLarge(
-                        limit: limits.messageBytes, now: supervisor.now)
-                else { return "a large reply did not come, or is too large" }
+                switch candidate.takeLarge(limit: limits.messageBytes, now: supervisor.now) {
+                // Its sender was told so the first time.
+                case .bytes, .tooLarge: break
+                case .missing: return "a large reply did not come"
+                }
             }
             unsafe replay.rehearsal?.compare(kind, sequence, payload)
             replay.cursor = replay.cursor.next

@@ -19,6 +19,8 @@ struct RollbackTarget {
     /// The state it had when the switch came, and the cursor then.
     var state: MailboxMachine.State?
     var settled: SequenceNumber
+    /// Messages since then that are dead letters.
+    var passed: Set<UInt64> = []
 }
 
 /// The version that was current before: kept, with its host, for a rollback.
@@ -27,6 +29,7 @@ struct VersionBefore {
     var image: Image
     var state: MailboxMachine.State?
     var settled: SequenceNumber
+    var passed: Set<UInt64> = []
 }
 
 extension Service {
@@ -55,7 +58,7 @@ extension Service {
         if let before = versionBefore, cause != .boot {
             return RollbackTarget(
                 release: before.release, cause: cause, host: old, state: before.state,
-                settled: before.settled)
+                settled: before.settled, passed: before.passed)
         }
         guard let fallback = mailbox.standing.fallback else { return nil }
         return RollbackTarget(
@@ -120,6 +123,15 @@ extension Service {
     private func begin(_ request: UpgradeRequest, to target: RollbackTarget, image: Image) {
         var target = target
         if target.host?.machine.state != .ready { target.host = nil }
+        let way = way(to: target)
+        if way == .state, let state = mailbox.standing.state,
+            let fault = target.host?.fault(taking: state)
+        {
+            return refuseRollback(
+                request,
+                "\(fault); what it would have to handle again is not in the log any more")
+        }
+        if way != .state { mailbox.keepFrom = target.settled }
         attempt = UpgradeAttempt(
             request: request, fromVersion: currentVersion, begun: supervisor.now, image: image,
             target: target)
@@ -129,9 +141,7 @@ extension Service {
             candidate = host
             old = nil
         }
-        begin(
-            UpgradeMachine.Plan(
-                way: way(to: target), isWarm: target.host != nil))
+        begin(UpgradeMachine.Plan(way: way, isWarm: target.host != nil))
     }
 
     /// It takes the state as it is, if it says that it can; else it handles again what was settled
@@ -160,6 +170,7 @@ extension Service {
         if case .versionBefore(let cause, _) = request.goal, cause != .byHand {
             rollbackHasFailed = true
             suspect = nil
+            if cause == .boot { beginProbation() }
         }
         if isWithoutHost { goOn() }
         beginNext()
@@ -242,7 +253,9 @@ extension Service {
     /// What is kept for a rollback is bounded: a release that has handled so much is no candidate for
     /// one any more.
     func boundProbation() {
-        guard probationEnds != nil, attempt?.target == nil, mailbox.keptBytes > limits.probationBytes else { return }
+        guard probationEnds != nil, attempt?.target == nil,
+            mailbox.keptBytes > limits.probationBytes
+        else { return }
         confirm(because: "it has handled \(limits.probationBytes >> 20) MiB of messages")
     }
 

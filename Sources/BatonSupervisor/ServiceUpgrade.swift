@@ -85,7 +85,9 @@ extension Service {
 
     /// Begins the next upgrade that was asked for, if there is one.
     func beginNext() {
-        guard !queue.isEmpty, attempt == nil, !isFetchingImage, !supervisor.isStopping else { return }
+        guard !queue.isEmpty, attempt == nil, !isFetchingImage, !supervisor.isStopping else {
+            return
+        }
         let request = queue.removeFirst()
         switch request.goal {
         case .image(let image): begin(request, image)
@@ -248,24 +250,30 @@ extension Service {
         let pause = now.since(attempt.suspended ?? now)
         emit(.resume, duration: pause)
         let after = mailbox.standing.switchedAfter
+        let outcome: Verdict.Outcome
         if case .versionBefore(_, let reason) = attempt.request.goal {
-            finish(.rolledBack(reason: reason, pause: pause, switchedAfter: after))
+            outcome = .rolledBack(reason: reason, pause: pause, switchedAfter: after)
         } else if wasNotRunning {
-            finish(.started)
+            outcome = .started
         } else {
-            finish(.upgraded(pause: pause, switchedAfter: after))
+            outcome = .upgraded(pause: pause, switchedAfter: after)
         }
         wasNotRunning = false
         rollbackHasFailed = false
         suspect = nil
         beginProbation()
         supervisor.isSettled(self)
+        // Last, as the next that was asked for begins with it.
+        finish(outcome)
     }
 
     private func refuse(_ phase: Phase, _ reason: String, _ resume: Bool) {
         giveUpCandidate("its upgrade was refused")
         suspect = nil
-        if let target = attempt?.target, target.cause != .byHand { rollbackHasFailed = true }
+        if let target = attempt?.target, target.cause != .byHand {
+            rollbackHasFailed = true
+            if target.cause == .boot { beginProbation() }
+        }
         if resume || isWithoutHost { goOn() }
         if currentImage == nil { stop(because: reason) }
         finish(.refused(phase, reason: reason))
@@ -288,10 +296,13 @@ extension Service {
 
     /// The candidate is none any more. The version before stays warm, if it still stands where it was.
     func giveUpCandidate(_ reason: String) {
+        let hasReplayed = replay != nil
         replay = nil
         guard let refused = candidate else { return }
         candidate = nil
-        if case .ready = refused.machine.state, attempt?.target?.host === refused, refused.hasRun {
+        if case .ready = refused.machine.state, attempt?.target?.host === refused, refused.hasRun,
+            !hasReplayed
+        {
             old = refused
         } else {
             refused.kill(reason)
@@ -329,6 +340,7 @@ extension Service {
         guard var ended = attempt else { return }
         supervisor.cancel(&ended.deadline)
         attempt = nil
+        mailbox.keepFrom = nil
         let verdict = Verdict(
             service: name, from: ended.fromVersion,
             to: ended.toVersion ?? (outcome == .current ? currentVersion : nil),
