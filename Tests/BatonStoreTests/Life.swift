@@ -61,11 +61,16 @@ final class Life {
     func attempt(_ sequence: UInt64) throws(StoreError) {
         _ = try mailbox.recordAttempt(at: SequenceNumber(sequence))
     }
+    func settle(_ sequence: UInt64, bytes: [UInt8]) throws(StoreError) {
+        try mailbox.settle(upTo: SequenceNumber(sequence), state: bytes, format: 1)
+    }
     func bury(_ sequence: UInt64, count: Int = 5) throws(StoreError) {
+        try bury(sequence, bytes: Self.message(sequence, count: count))
+    }
+    func bury(_ sequence: UInt64, bytes: [UInt8]) throws(StoreError) {
         try mailbox.bury(
-            SequenceNumber(sequence), attempts: UInt32(count) + 1,
-            version: mailbox.standing.release?.version ?? "", at: sequence &* 1000,
-            bytes: Self.message(sequence, count: count))
+            SequenceNumber(sequence), attempts: UInt32(bytes.count) + 1,
+            version: mailbox.standing.release?.version ?? "", at: sequence &* 1000, bytes: bytes)
     }
     func forget(_ sequence: UInt64) throws(StoreError) {
         _ = try mailbox.forget(SequenceNumber(sequence))

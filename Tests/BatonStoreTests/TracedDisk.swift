@@ -29,6 +29,8 @@ final class TracedDisk {
         case sync(Int)
         /// The write of this number: half of it is done.
         case write(Int)
+        /// Every write to a file that is being made.
+        case noRoom
         /// Every removal of a file of this name.
         case remove(String)
         /// Every renaming of a file of this name.
@@ -90,6 +92,7 @@ final class TracedDisk {
         defer { writeCount += 1 }
         var limit: Int?
         if case .write(writeCount) = failure { limit = bytes.count / 2 }
+        if case .noRoom = failure, name.hasSuffix(".new") { limit = 0 }
         // Another file of this name: it was made anew.
         if lseek(descriptor, 0, SEEK_END) == 0 { names[name] = make() }
         if let file = names[name] {
@@ -177,7 +180,7 @@ func tracedWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int, 
         let buffer = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
         if let limit = unsafe disk.write(descriptor, buffer, at: offset) {
             _ = unsafe Real.write(descriptor, bytes, limit, offset)
-            errno = EIO
+            errno = limit > 0 ? EIO : ENOSPC
             return -1
         }
     }
