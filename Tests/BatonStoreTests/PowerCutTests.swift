@@ -148,6 +148,53 @@ struct PowerCutTests {
         print("power cuts while a used segment is begun: \(images)")
     }
 
+    @Test("The power is cut as a confirmed release lets segments go: none is missed")
+    func confirmed() throws {
+        let source = try TemporaryDirectory()
+        let life = try Life(source)
+        try life.switchTo("1")
+        try life.switchTo("2")
+        while life.mailbox.readable.segment < 4 {
+            try life.append([UInt8](repeating: 1, count: 60_000))
+            try life.settleAll(state: "state \(life.mailbox.appended)")
+            try life.flush()
+            life.keepHouse()
+        }
+        try life.sync()
+        let files = try source.contents()
+        let told = life.known
+        let disk = try TracedDisk(source)
+        try disk.trace { () throws(StoreError) in
+            try life.append(5)
+            try life.confirm()
+            try life.flush()
+            try life.settleAll()
+            try life.sync()
+            try life.sync()
+        }
+        #expect(try source.log().segments.map(\.ordinal) == [4])
+
+        let directory = try TemporaryDirectory()
+        var generator = SeededGenerator(state: 8)
+        var cut = PowerCut(disk, files)
+        var (images, provisional) = (0, 0)
+        for event in disk.events {
+            cut.happens(event)
+            for reaching in PowerCut.Reaching.allCases {
+                try directory.restore(cut.image(reaching, &generator))
+                let again = try Life(directory)
+                #expect(again.known.appended >= told.appended)
+                if again.known.standing.fallback != nil {
+                    provisional += 1
+                    #expect(try again.message(1)?.count == 60_000)
+                }
+                images += 1
+            }
+        }
+        #expect(provisional > 0 && provisional < images)
+        print("power cuts while segments go after a confirmation: \(images)")
+    }
+
     @Test(
         "A sync that fails: nothing of it is taken for durable later",
         arguments: Thoroughness.isFull ? 1...4 : 1...1)
