@@ -316,27 +316,31 @@ extension Service {
             // Nothing of it is needed any more: the state is what was settled.
             currentIsQuiet()
         case .loading, .replaying, .trying, .switching: break
-        case .idle, .rehearsing, .preparing:
-            if supervisor.isStopping {
-                currentIsQuiet()
-            } else if isFetchingImage {
-                // A rollback begins as soon as its image is there; without it the service goes on.
-                break
-            } else if case .stopped = condition {
-                // Its message could not be set aside.
-                break
-            } else if waitsForRoom {
-                waitsForRoom = false
-                startLater(after: Self.untilItPasses)
-            } else if attempt?.request.goal.isRollback != true, wouldRollBack, !mayEnd(wasNormal) {
-                if let message, mailbox.standing.attempts[message.value] != nil {
-                    suspect = message
-                }
-                rollBack(because: "\(currentVersion ?? "it") failed in its probation: \(reason)")
-            } else {
-                restartAfterEnd(reason, wasNormal: wasNormal)
-            }
+        case .idle, .rehearsing, .preparing: follow(theEndFor: reason, message, wasNormal)
         }
+    }
+
+    /// The current host has died while no upgrade needs it: it is started again, or its version is
+    /// rolled back.
+    private func follow(
+        theEndFor reason: String, _ message: SequenceNumber?, _ wasNormal: Bool
+    ) {
+        if supervisor.isStopping { return currentIsQuiet() }
+        // A rollback begins as soon as its image is there; without it the service goes on.
+        if isFetchingImage { return }
+        // Its message could not be set aside.
+        if case .stopped = condition { return }
+        if waitsForRoom {
+            waitsForRoom = false
+            return startLater(after: Self.untilItPasses)
+        }
+        // A message that has been set aside now has killed the version before, too.
+        let isMessagesFault = message.map { mailbox.standing.dead.contains($0.value) } ?? false
+        guard attempt?.request.goal.isRollback != true, wouldRollBack, !isMessagesFault,
+            !mayEnd(wasNormal)
+        else { return restartAfterEnd(reason, wasNormal: wasNormal) }
+        if let message, mailbox.standing.attempts[message.value] != nil { suspect = message }
+        rollBack(because: "\(currentVersion ?? "it") failed in its probation: \(reason)")
     }
 
     /// The message that `word`, which a host may have scribbled over, can mean.
