@@ -3,6 +3,8 @@
 /// A phase of an upgrade, as it is named in logs, events and `status`.
 package enum Phase: String, Sendable {
     case prepare, suspend, load, resume
+    /// Of a removal: what waits is handled.
+    case drain
 }
 
 package struct Verdict: Equatable, Sendable {

@@ -92,12 +92,24 @@ extension Supervisor {
     // MARK: For all commands
 
     /// The service that the first argument names; answers if there is none.
-    func service(_ command: Command, _ slot: UInt64) -> Service? {
+    /// - Parameter mayLeave: also one that is being removed.
+    func service(_ command: Command, _ slot: UInt64, mayLeave: Bool = false) -> Service? {
         let connection = command.connection
-        if let last = connection.lastService, unsafe last.isNamed(command.bytes(1)) { return last }
+        if let last = connection.lastService, last.removal == nil,
+            unsafe last.isNamed(command.bytes(1))
+        {
+            return last
+        }
         let text = command.text(1)
         if let name = ServiceName(text) {
             if let service = services[name] {
+                guard service.removal == nil || mayLeave else {
+                    connection.replyError(
+                        slot, "NOSERVICE",
+                        "'\(name)' is being removed: put \(name).so into "
+                            + "\(configuration.directories.plugins) again and reload")
+                    return nil
+                }
                 connection.lastService = service
                 return service
             }

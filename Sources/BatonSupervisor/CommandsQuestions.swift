@@ -12,7 +12,7 @@ extension Supervisor {
         if let name = ServiceName(command.text(1)), let reason = quarantined[name] {
             return answer(connection, slot, StatusReport.quarantined(name, reason))
         }
-        guard let service = service(command, slot) else { return }
+        guard let service = service(command, slot, mayLeave: true) else { return }
         answer(connection, slot, StatusReport.service(service))
     }
 

@@ -1,7 +1,10 @@
-// Which images services use, as the image store and `baton versions` need to know. Runs in batond.
+// The image store: images made durable and read again, which of them services use, which may go.
+// Runs in batond.
 
 import BatonCore
+import BatonLinux
 import BatonStore
+import Logging
 
 extension Service {
     /// Images that its hosts have loaded or are to load, that it boots with or may fall back to.
@@ -53,11 +56,46 @@ extension Service {
 }
 
 extension Supervisor {
+    /// Reads an image from the store; `nil` if it is not there, or damaged.
+    func fetch(_ digest: ImageDigest, _ done: @escaping (Image?) -> Void) {
+        intake.add("\(state.imagesPath)/\(digest).so") { result in
+            guard case .success(let image) = result, image.digest == digest else {
+                return done(nil)
+            }
+            done(image)
+        }
+    }
+
+    /// Makes an image durable; `imageIsKept` follows.
+    func keep(_ image: Image, for service: Service) {
+        if keptImages.contains(image.fileName) {
+            return service.imageIsKept(image.fileName, nil)
+        }
+        pruneImages()
+        keepHouse(
+            .keepImage(
+                service.name, directory: state.images, name: image.fileName, image: image.memory,
+                byteCount: image.byteCount))
+    }
+
+    private func pruneImages() {
+        for name in needlessImages {
+            keptImages.remove(name)
+            do throws(SystemError) { try SegmentFile.remove(name, in: state.images) } catch {
+                logger.warning("an old image stays: \(error)")
+            }
+        }
+    }
+
     /// Files of the image store that nothing needs.
     var needlessImages: [String] {
         // A quarantined service's release is not known.
         guard quarantined.isEmpty else { return [] }
         var retention = ImageRetention()
+        for removed in state.removals().values {
+            guard let images = removed.images else { return [] }
+            retention.add(used: Set(images), history: [])
+        }
         for service in services.values {
             retention.add(
                 used: service.imagesInUse,

@@ -63,6 +63,8 @@ package final class Service {
     /// The plugin directory has another image than the release.
     var diskDiffers = false
     var switchRecord = SwitchRecord.none
+    /// It is on its way out.
+    var removal: Removal?
     /// No version has run since batond started, or since the service came back.
     var wasNotRunning = true
 

@@ -65,7 +65,9 @@ extension Supervisor {
                 })
             else { return }
             shutdown = .closing
-            for service in services.values { service.endLife() }
+            for service in services.values where service.removal?.stage.isClosed != true {
+                service.endLife()
+            }
             beginCommit()
         }
         if shutdown == .closing, commit.round == nil { finishShutdown() }

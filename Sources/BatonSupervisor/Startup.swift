@@ -19,9 +19,14 @@ extension Supervisor {
             logger.error("\(error.reason)", metadata: ["event": "audit"])
         }
         var names = Set(files.map(\.0))
-        // A mailbox whose plugin is gone has messages nevertheless.
+        // A mailbox whose plugin is gone has messages nevertheless; one that was removed waits.
+        let removed = state.removals()
         for name in (try? DirectoryListing.names("\(state.path)/mailboxes")) ?? [] {
-            if let name = ServiceName(name) { names.insert(name) }
+            if let name = ServiceName(name), removed[name] == nil { names.insert(name) }
+        }
+        for name in removed.keys.sorted() where !names.contains(name) {
+            logger.info(
+                "it was removed, and its mailbox is kept", metadata: ["service": "\(name)"])
         }
         for name in names.sorted() { _ = open(name) }
         if names.isEmpty {
@@ -37,7 +42,12 @@ extension Supervisor {
         } catch { throw StartRefusal("\(error)") }
         unsettledStarts = Set(services.keys)
         for service in services.values.sorted(by: { $0.name < $1.name }) {
-            begin(service, file: files.first { $0.0 == service.name }?.1)
+            let file = files.first { $0.service == service.name }?.path
+            if let file, removed[service.name] != nil {
+                comeBack(service, with: file) { _ in }
+            } else {
+                begin(service, file: file)
+            }
         }
         becomeReady()
         feedWatchdog()
@@ -46,8 +56,9 @@ extension Supervisor {
     /// Opens a service's mailbox and its socket. `nil` if it is quarantined.
     func open(_ name: ServiceName) -> Service? {
         var report = Recovery.Report()
-        let socket = "\(configuration.directories.runtime)/services/\(name).sock"
+        let socket = socketPath(of: name)
         do throws(StoreError) {
+            do throws(SystemError) { try state.forgetRemoval(name) } catch { throw .system(error) }
             try state.expectMailbox(name)
             let mailbox = try Recovery.open(
                 service: name, path: state.mailboxPath(name),
@@ -112,6 +123,22 @@ extension Supervisor {
         }
     }
 
+    /// A service that was removed is there again: it boots its release, and then takes the file.
+    func comeBack(
+        _ service: Service, with file: String, _ done: @escaping (Verdict) -> Void
+    ) {
+        let begun = freshNow()
+        returning[service.name] = {
+            self.takeIn(file, for: service) { verdict in
+                var verdict = verdict
+                if verdict.outcome == .current { verdict.outcome = .started }
+                verdict.total = self.freshNow().since(begun)
+                done(verdict)
+            }
+        }
+        begin(service, file: nil)
+    }
+
     /// The image store has lost a release's image: the plugin directory may have the same bytes.
     private func boot(
         _ service: Service, with file: String?, insteadOf release: MailboxMachine.Release
@@ -149,6 +176,7 @@ extension Supervisor {
         unsettledStarts.remove(service.name)
         becomeReady()
         statusChanged()
+        returning.removeValue(forKey: service.name)?()
     }
 
     private func becomeReady() {

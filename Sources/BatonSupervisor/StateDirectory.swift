@@ -68,6 +68,65 @@ struct StateDirectory {
         } catch { throw .system(error) }
     }
 
+    // MARK: Removed services
+
+    /// What is kept of a service that was removed, besides its mailbox.
+    struct Removed: Equatable {
+        /// The images it may come back with; `nil`: not known, since its mailbox cannot be read.
+        var images: [ImageDigest]?
+    }
+
+    private func removalPath(_ service: ServiceName) -> String {
+        mailboxPath(service) + ".removed"
+    }
+
+    /// From here on a boot does not start the service without its file. Durable when this returns.
+    func noteRemoval(_ service: ServiceName, _ removed: Removed) throws(SystemError) {
+        let path = removalPath(service)
+        let lines = removed.images?.map(\.description) ?? ["unknown"]
+        let text = Array((["baton-removed 1"] + lines).joined(separator: "\n").utf8) + [10]
+        let file = OpenFile(
+            try .open(
+                path + ".new", flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600))
+        guard unsafe pwrite(file.number, text, text.count, 0) == text.count else {
+            throw .last("write \(path)")
+        }
+        try file.sync(data: false)
+        guard unsafe rename(path + ".new", path) == 0 else { throw .last("rename \(path).new") }
+        try OpenFile.directory("\(self.path)/mailboxes").sync(data: false)
+    }
+
+    /// The service is back. Durable when this returns.
+    func forgetRemoval(_ service: ServiceName) throws(SystemError) {
+        guard unsafe unlink(removalPath(service)) == 0 else {
+            guard errno == ENOENT else { throw .last("remove \(removalPath(service))") }
+            return
+        }
+        try OpenFile.directory("\(path)/mailboxes").sync(data: false)
+    }
+
+    /// The services that were removed and have not come back.
+    func removals() -> [ServiceName: Removed] {
+        var found: [ServiceName: Removed] = [:]
+        for name in (try? DirectoryListing.names("\(path)/mailboxes")) ?? [] {
+            guard name.hasSuffix(".removed"), let service = ServiceName(name.dropLast(8)) else {
+                continue
+            }
+            var bytes = [UInt8](repeating: 0, count: 1024)
+            var got = 0
+            if let file = try? OpenFile(.open(removalPath(service), flags: O_RDONLY | O_NOFOLLOW)) {
+                got = unsafe pread(file.number, &bytes, bytes.count, 0)
+            }
+            let lines = String(decoding: bytes.prefix(max(0, got)), as: UTF8.self)
+                .split(separator: "\n").dropFirst()
+            let images = lines.map { ImageDigest(hex: $0) }
+            found[service] = Removed(
+                images: got > 0 && images.allSatisfy { $0 != nil } ? images.compactMap(\.self) : nil
+            )
+        }
+        return found
+    }
+
     private static func checkFormat(_ path: String) throws(StartRefusal) {
         let file: OpenFile
         do throws(SystemError) {

@@ -221,6 +221,7 @@ extension Supervisor {
 
 extension Service {
     var stateText: String {
+        if removal != nil { return "removing" }
         if attempt != nil, currentImage != nil, upgrade.state != .idle { return "upgrading" }
         switch condition {
         case .starting: return "starting"

@@ -71,6 +71,10 @@ import Logging
     var intake = IntakeQueue()
     var keptImages: Set<String> = []
     var reload = ReloadState()
+    /// Services on their way out.
+    var leaving: [Service] = []
+    /// What is to be done once a service that came back runs, or it is known that it does not.
+    var returning: [ServiceName: () -> Void] = [:]
     /// What the last reload did, for `STATUS=`.
     var lastSummary: String?
     var unsettledStarts: Set<ServiceName> = []
@@ -146,9 +150,9 @@ import Logging
         for action in timers.takeDue(at: now) { action() }
         takeInPart()
         for service in busy {
-                service.takeOutcomes()
-                service.takeReplayed()
-            }
+            service.takeOutcomes()
+            service.takeReplayed()
+        }
         finishTurn()
         return count
     }
@@ -169,7 +173,7 @@ import Logging
                 flush(connection)
             }
             advanceShutdown()
-        } while !touched.isEmpty || !toFlush.isEmpty
+        } while !touched.isEmpty || !toFlush.isEmpty || advanceRemovals()
     }
 
     /// How long nothing can happen but an event.
@@ -299,6 +303,7 @@ import Logging
         if let token = host.tokens.exit { stopWatching(host.exit.number, token: token) }
         host.tokens = HostProcess.Tokens()
         host.service.hasEnded(host, exit)
+        hasParted(host)
     }
 
     func noteSandbox(_ bits: UInt8) {
@@ -366,7 +371,7 @@ import Logging
             case .imageKept(let name, let fileName, let error):
                 if error == nil { keptImages.insert(fileName) }
                 services[name]?.imageIsKept(fileName, error)
-            case .synced: break
+            case .synced: housekeepingHasCaughtUp()
             }
         }
     }
@@ -391,6 +396,7 @@ import Logging
         watched = []
         intake = IntakeQueue()
         reload = ReloadState()
+        (leaving, returning) = ([], [:])
         commit = GroupCommit()
         (touched, busy, toFlush, listeners) = ([], [], [], [])
         for connection in connections.values { connection.shutDown() }

@@ -1,0 +1,86 @@
+// Images taken in: at the start, by SIGHUP, by `RELOAD` and `UPGRADE`. Runs in batond.
+
+import BatonCore
+
+/// Files being copied and hashed, one after the other, a part a turn.
+struct IntakeQueue {
+    final class Task {
+        let path: String
+        let done: (Result<Image, ImageRefusal>) -> Void
+        fileprivate var intake: ImageIntake?
+
+        fileprivate init(
+            _ path: String, _ done: @escaping (Result<Image, ImageRefusal>) -> Void
+        ) {
+            self.path = path
+            self.done = done
+        }
+
+        /// - Returns: the outcome, when there is one.
+        fileprivate func step() -> Result<Image, ImageRefusal>? {
+            do throws(ImageRefusal) {
+                if intake == nil { intake = try ImageIntake(path: path) }
+                return try intake?.step().map { .success($0) }
+            } catch { return .failure(error) }
+        }
+    }
+
+    private var tasks: [Task] = []
+    var isEmpty: Bool { tasks.isEmpty }
+
+    mutating func add(
+        _ path: String, _ done: @escaping (Result<Image, ImageRefusal>) -> Void
+    ) { tasks.append(Task(path, done)) }
+
+    /// The task at work, if it came to its end with this step.
+    mutating func step() -> (Task, Result<Image, ImageRefusal>)? {
+        guard let task = tasks.first, let result = task.step() else { return nil }
+        tasks.removeFirst()
+        return (task, result)
+    }
+}
+
+extension Supervisor {
+    /// Takes a part of the next image.
+    func takeInPart() {
+        guard let (task, result) = intake.step() else { return }
+        task.done(result)
+    }
+
+    /// Reads an image and has the service upgraded to it.
+    func takeIn(
+        _ path: String, for service: Service, force: Bool = false, rehearse: Int? = nil,
+        allowed: Int? = nil, isDryRun: Bool = false, waits: Bool = false,
+        _ done: @escaping (Verdict) -> Void
+    ) {
+        let begun = freshNow()
+        intake.add(path) { result in
+            switch result {
+            case .success(let image):
+                guard service.removal == nil else { return done(self.refusal(of: service, begun)) }
+                if !isDryRun { service.diskDiffers = false }
+                service.request(
+                    UpgradeRequest(
+                        image: image, force: force, rehearse: rehearse, allowed: allowed,
+                        isDryRun: isDryRun, waits: waits, done: done))
+            case .failure(let refusal):
+                let verdict = Verdict(
+                    service: service.name, from: service.currentVersion, to: nil, digest: nil,
+                    outcome: .refused(.prepare, reason: refusal.reason),
+                    total: self.freshNow().since(begun))
+                service.emit(.refused, of: verdict)
+                guard !isDryRun else { return done(verdict) }
+                service.lastVerdict = verdict
+                if service.currentImage == nil { service.stop(because: refusal.reason) }
+                done(verdict)
+            }
+        }
+    }
+
+    private func refusal(of leaving: Service, _ begun: Moment) -> Verdict {
+        Verdict(
+            service: leaving.name, from: leaving.currentVersion, to: nil, digest: nil,
+            outcome: .refused(.prepare, reason: "it is being removed"),
+            total: freshNow().since(begun))
+    }
+}
