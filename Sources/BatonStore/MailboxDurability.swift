@@ -84,6 +84,10 @@ extension Mailbox {
         return jobs
     }
 
+    /// Whether something is still to be done by the housekeeping thread, whose result must come
+    /// before the mailbox may be closed and opened again.
+    package var isKeepingHouse: Bool { !jobs.isEmpty || spare == .making || retired.isBeingRemoved }
+
     /// A spare was made, or could not be.
     package mutating func spareIsReady(byteCount: Int, failed: Bool) {
         spare = failed ? .none : .ready(byteCount: byteCount)

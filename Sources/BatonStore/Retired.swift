@@ -20,6 +20,8 @@ struct Retired {
     /// The first that wait are left from a job that failed: there is nothing to do until more come.
     private var failed = 0
 
+    var isBeingRemoved: Bool { underWay != nil }
+
     mutating func append(_ segment: Segment) {
         waiting.append((segment.ordinal, segment.byteCount))
     }

@@ -181,6 +181,8 @@ extension Supervisor {
                 if case .leaving = $0.removal?.stage { true } else { false }
             })
         else { return }
+        // What was done may have led to more.
+        guard !leaving[index].mailbox.isKeepingHouse else { return keepHouse(.sync([])) }
         let service = leaving.remove(at: index)
         services[service.name] = nil
         guard let removal = service.removal else { return }

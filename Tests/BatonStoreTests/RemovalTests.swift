@@ -74,12 +74,16 @@ struct RemovalTests {
         let directory = try TemporaryDirectory()
         let life = try Life(directory)
         for _ in 0..<3 { try roll(life, keepsHouse: false) }
-        let jobs = life.takeJobs().filter { if case .letGo = $0 { true } else { false } }
-        #expect(jobs.count == 1)
+        let jobs = life.takeJobs()
+        #expect(jobs.count { if case .letGo = $0 { true } else { false } } == 1)
         #expect(try ordinals(directory) == [1, 2, 3, 4])
         for job in jobs { life.perform(job) }
         #expect(try ordinals(directory) == [2, 3, 4])
+        let isKeepingHouse = life.mailbox.isKeepingHouse
+        #expect(isKeepingHouse)
         life.keepHouse()
+        let isKeepingHouseStill = life.mailbox.isKeepingHouse
+        #expect(!isKeepingHouseStill)
         #expect(try ordinals(directory) == [4])
         #expect(try Life(directory).known == life.known)
     }
