@@ -104,6 +104,14 @@ let package = Package(
         .target(
             name: "BatonClient", dependencies: ["BatonCore", "BatonWire", "BatonLinux"],
             swiftSettings: strict),
+        // Tests and trials
+        .target(
+            name: "BatonSimulator",
+            dependencies: [
+                "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor",
+                "BatonHost", "CLinux", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
         // Executables
         .executableTarget(
             name: "batond",
@@ -118,6 +126,13 @@ let package = Package(
             name: "baton",
             dependencies: [
                 "BatonClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "baton-simulate",
+            dependencies: [
+                "BatonSimulator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -389,6 +389,13 @@ import Logging
     /// What a wait in `turn` waits at.
     package var descriptor: Int32 { loop.descriptor }
 
+    /// All its hosts.
+    package var processes: [Int32] {
+        services.values.flatMap { service in
+            [service.current, service.candidate, service.old].compactMap { $0?.pid }
+        }
+    }
+
     /// Lets go of everything at once, as the kernel does for a process that was killed: nothing is
     /// said, nothing is written. The supervisor must not be used on.
     package func abandon() {

@@ -1,0 +1,51 @@
+// The directories of a simulation, in memory if there is room for them. Runs in the simulator.
+
+import BatonCore
+import BatonLinux
+import Glibc
+
+package final class Places {
+    let root: String
+    var state: String { "\(root)/state" }
+    /// What the next life of batond finds.
+    var kept: String { "\(root)/kept" }
+    var runtime: String { "\(root)/run" }
+    var plugins: String { "\(root)/plugins" }
+    private var images: String { "\(root)/images" }
+
+    /// - Parameter name: tells apart those who simulate at the same time.
+    package init(name: String) {
+        let parent = unsafe access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        root = "\(parent)/baton-simulate-\(name)"
+    }
+
+    func begin() {
+        remove()
+        for path in [root, plugins, images] { FileTree.make(path) }
+    }
+
+    package func remove() { FileTree.remove(root) }
+
+    var hasKept: Bool { unsafe access(kept, F_OK) == 0 }
+
+    /// batond's next life begins with what was kept of the last.
+    func restore() {
+        FileTree.remove(state)
+        guard unsafe rename(kept, state) == 0 else {
+            preconditionFailure("the simulator cannot rename \(kept)")
+        }
+    }
+
+    /// A file with the version's image.
+    func image(_ service: String, _ version: ModelVersion) -> String {
+        let path = "\(images)/\(service)-\(version.name).so"
+        if unsafe access(path, F_OK) != 0 { FileTree.write(version.image, to: path) }
+        return path
+    }
+
+    /// Puts the version's image into the plugin directory, in one step.
+    func install(_ version: ModelVersion, _ service: String) {
+        FileTree.write(version.image, to: "\(plugins)/.new")
+        _ = unsafe rename("\(plugins)/.new", "\(plugins)/\(service).so")
+    }
+}

@@ -1,0 +1,55 @@
+// A thread of batond's that performs disk jobs, when the dice say that it gets to it.
+// Runs in the simulator.
+
+import BatonCore
+import BatonLinux
+import BatonStore
+import BatonSupervisor
+import CLinux
+import Glibc
+
+final class SimulatedWorker: DiskWorker {
+    private unowned let simulation: Simulation
+    private let hasResults: Descriptor
+    private var jobs: [DiskJob] = []
+    private var results: [DiskJob.Result] = []
+    /// When its next job is done.
+    private(set) var wakeAt = Moment.distantFuture
+
+    init(_ simulation: Simulation, descriptor: consuming Descriptor) {
+        self.simulation = simulation
+        hasResults = descriptor
+    }
+
+    var descriptor: Int32 { hasResults.number }
+
+    func submit(_ job: DiskJob) {
+        jobs.append(job)
+        if jobs.count == 1 { schedule() }
+    }
+
+    func take() -> [DiskJob.Result] {
+        _ = baton_eventfd_read(hasResults.number)
+        defer { results = [] }
+        return results
+    }
+
+    private func schedule() {
+        wakeAt = jobs.isEmpty
+            ? .distantFuture : simulation.now.advanced(by: simulation.faults.diskLatency())
+    }
+
+    func step() {
+        guard !jobs.isEmpty else { return schedule() }
+        let job = jobs.removeFirst()
+        if case .sync = job, simulation.faults.syncFails() {
+            simulation.note("a sync fails")
+            simulation.disk.hasFailed = true
+            results.append(.synced(SystemError("sync", code: EIO)))
+        } else {
+            results.append(simulation.disk.perform(job))
+        }
+        _ = baton_eventfd_write(hasResults.number, 1)
+        schedule()
+    }
+}
