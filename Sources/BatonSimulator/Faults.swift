@@ -13,6 +13,7 @@ enum Mishap: Equatable {
     case killedBeforePublishing(Int)
     case killedWhenAskedToSuspend
     case killedWhenSuspended
+    case killedInReplay
     /// After so many commands it hears no more.
     case deaf(after: Int)
 }
@@ -70,12 +71,13 @@ final class Faults {
         guard !isCalm, service != Scenario.neighbour, dice.chance(mishapsPercent, in: 100) else {
             return .none
         }
-        return switch dice.number(0...5) {
+        return switch dice.number(0...6) {
         case 0: .killed(after: dice.microseconds(0...3_000_000))
         case 1: .killedAtMessage(dice.number(1...12))
         case 2: .killedBeforePublishing(dice.number(1...12))
         case 3: .killedWhenAskedToSuspend
         case 4: .killedWhenSuspended
+        case 5: .killedInReplay
         default: .deaf(after: dice.number(0...8))
         }
     }

@@ -30,8 +30,8 @@ final class Ledger {
     }
 
     private(set) var entries: [MessageID: Entry] = [:]
-    /// In whose hands hosts have died, and how often.
-    private var deaths: [MessageID: Int] = [:]
+    /// Over which messages hosts have died: of which versions.
+    private var deaths: [MessageID: [String]] = [:]
     private let attempts: Int
     private var losing: Set<String> = []
     private(set) var answerCount = 0
@@ -52,7 +52,15 @@ final class Ledger {
         if let entry = entries[id] { versions[entry.service] = version }
     }
 
-    func diedOver(_ id: MessageID) { deaths[id, default: 0] += 1 }
+    func diedOver(_ id: MessageID, _ version: ModelVersion) {
+        deaths[id, default: []].append(version.name)
+    }
+
+    /// Whether the message may be set aside: it has killed often enough, or two versions.
+    private func mayBeSetAside(_ id: MessageID) -> Bool {
+        let versions = deaths[id] ?? []
+        return versions.count >= attempts || Set(versions).count >= 2
+    }
 
     /// - Returns: what is wrong with the answer.
     func learned(_ id: MessageID, _ knowledge: Knowledge) -> String? {
@@ -61,8 +69,8 @@ final class Ledger {
             return "\(id) is \(knowledge) after it was \(entry.knowledge)"
         }
         switch knowledge {
-        case .poisoned where deaths[id, default: 0] < attempts:
-            return "\(id) is called poison, but \(deaths[id, default: 0]) hosts died over it"
+        case .poisoned where !mayBeSetAside(id):
+            return "\(id) is called poison, but only hosts of \(deaths[id] ?? []) died over it"
         case .answered where !entry.message.isKept: return "\(id) should have failed"
         case .failed where entry.message.isKept: return "\(id) should not have failed"
         case .nothing, .lost, .answered, .received, .failed, .poisoned, .refused: break
@@ -131,7 +139,7 @@ final class Ledger {
             place == said
                 ? nil : "\(id) was answered at place \(said), and is at \(place.map(String.init) ?? "none")"
         case .received:
-            place != nil || !entry.message.isKept || deaths[id, default: 0] >= attempts
+            place != nil || !entry.message.isKept || mayBeSetAside(id)
                 ? nil : "\(id) was acknowledged, and is not in the state"
         case .failed: place == nil ? nil : "\(id) failed, and is in the state"
         case .poisoned: place == nil ? nil : "\(id) was called poison, and is in the state"

@@ -18,7 +18,7 @@ final class SimulatedClient {
     let services: [Scenario.Busy]
     private let isRESP: Bool
     /// The neighbour's client, which is always answered soon.
-    let isProbe: Bool
+    private(set) var isProbe: Bool
     /// It only calls, and with messages that have nothing to them.
     private let isPlain: Bool
 
@@ -56,6 +56,9 @@ final class SimulatedClient {
         readsAgainAt = nil
         isReadable()
     }
+
+    /// It asks no more.
+    func retire() { isProbe = false }
 
     // MARK: Its moves
 

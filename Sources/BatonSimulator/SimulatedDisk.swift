@@ -57,15 +57,15 @@ final class SimulatedDisk {
         guard isWatched, !lies else { return result }
         switch job {
         case .sync(let targets): for target in targets { synced(target.file.number) }
-        case .makeSpare(_, let directory, _), .recycle(_, let directory, _, _):
-            // The file itself is zeros, or was synced before.
-            synced(directory.number)
+        // The file itself is zeros, or was synced before.
+        case .makeSpare(_, let directory, _): synced(directory.number)
+        case .letGo(_, let directory, _, let spareByteCount):
+            if spareByteCount != nil { synced(directory.number) }
         case .keepImage(_, let directory, let name, _, _):
             synced(directory.number)
             if let file = try? Descriptor.open(name, in: directory.number, flags: O_RDONLY) {
                 synced(file.number)
             }
-        case .remove: break
         }
         return result
     }

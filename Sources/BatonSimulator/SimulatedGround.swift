@@ -47,6 +47,10 @@ package final class SimulatedGround: Ground {
         1_700_000_000_000 + simulation.now.nanoseconds / 1_000_000
     }
 
+    package func age(ofCycles reading: UInt64) -> Moment.Span {
+        simulation.now.since(Moment(nanoseconds: reading))
+    }
+
     package var bootID: [UInt8] { simulation.bootID }
 
     // MARK: Hosts

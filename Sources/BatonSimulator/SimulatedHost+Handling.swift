@@ -13,9 +13,11 @@ extension SimulatedHost {
 
     func obey(_ command: HostCommand, _ descriptor: consuming Descriptor?) {
         switch command {
-        case .start(let stateBytes, let fromVersion, _):
+        case .start(let stateBytes, let fromVersion, _, _, _):
             var state: [UInt8]?
             if stateBytes != nil, let descriptor { state = FileTree.read(descriptor.number) }
+            replay = nil
+            isRunning = false
             activity = .starting(state: state, fromVersion: fromVersion)
             wakeAt = simulation.now.advanced(by: startSpan)
         case .segment(let ordinal, let byteCount, let previousEnd):
@@ -26,13 +28,19 @@ extension SimulatedHost {
                 ordinal: ordinal, byteCount: byteCount, previousEnd: previousEnd,
                 descriptor: descriptor.release())
         case .run(let position, let sequence, let carefulThrough, let dead):
-            guard log.seek(position, sequence: sequence) else {
-                return simulation.fail("host \(pid) has no segment for \(position)")
-            }
-            self.dead = Set(dead)
+            begin(at: position, sequence, dead)
             self.carefulThrough = carefulThrough
-            go()
-        case .proceed: go()
+            replay = nil
+            simulation.checkWhoRuns(self)
+        case .replay(let position, let sequence, let through, let generation, let dead):
+            begin(at: position, sequence, dead)
+            carefulThrough = 0
+            replay = (through, generation)
+            if mishap == .killedInReplay { isKilled() }
+            if sequence > through { endReplay() }
+        case .proceed:
+            isRunning = true
+            if replay == nil { simulation.checkWhoRuns(self) }
         case .suspend(let generation):
             publish()
             isRunning = false
@@ -46,9 +54,20 @@ extension SimulatedHost {
         }
     }
 
-    private func go() {
+    private func begin(at position: LogPosition, _ sequence: UInt64, _ dead: [UInt64]) {
+        guard log.seek(position, sequence: sequence) else {
+            return simulation.fail("host \(pid) has no segment for \(position)")
+        }
+        self.dead = Set(dead)
         isRunning = true
-        simulation.checkWhoRuns(self)
+    }
+
+    private func endReplay() {
+        guard let ended = replay else { return }
+        replay = nil
+        publish()
+        isRunning = false
+        say(.suspended(generation: ended.generation))
     }
 
     // MARK: The state
@@ -155,6 +174,7 @@ extension SimulatedHost {
         guard let message = unsafe ModelMessage(bytes) else {
             return simulation.fail("message \(sequence) reads as nothing that was ever sent")
         }
+        ring.store(.inHandSince, simulation.now.nanoseconds)
         ring.store(.inHand, sequence)
         inHand = message.id
         handledCount += 1
@@ -206,6 +226,7 @@ extension SimulatedHost {
     private func publishPerhaps(_ sequence: UInt64) {
         guard !isGone(after: sequence) else { return }
         if usedMemory || sequence <= carefulThrough || simulation.dice.chance(1, in: 4) { publish() }
+        if sequence == replay?.through { endReplay() }
     }
 
     /// A process may end between a message and its publication.
@@ -252,6 +273,7 @@ extension SimulatedHost {
         usedMemory = false
         inHand = nil
         ring.store(.inHand, 0)
+        ring.store(.inHandSince, 0)
         if outcomes.publish(ring) { _ = baton_eventfd_write(wakesSupervisor.number, 1) }
     }
 }

@@ -58,6 +58,8 @@ final class SimulatedHost {
     var isDirty = false
     var stateChanged = false
     var usedMemory = false
+    /// The last message of a replay, and what its end is called.
+    var replay: (through: UInt64, generation: UInt32)?
 
     init(
         _ simulation: Simulation, service: String,
@@ -109,6 +111,9 @@ final class SimulatedHost {
         case .loading, .starting, .awake, .asleep, .handling, .deaf: doomedAt == nil
         }
     }
+
+    /// It handles messages, and not only once more.
+    var isInCharge: Bool { isRunning && replay == nil && isAlive }
 
     func step() {
         if let doomedAt, doomedAt <= simulation.now, !isGone {
@@ -164,9 +169,9 @@ final class SimulatedHost {
         simulation.note("host \(pid) of \(service) \(version.name) ends: \(how)")
         if version.flaw == .forges {
             // Of what a liar says, anything may be believed.
-            for message in state.messages { simulation.ledger.diedOver(message) }
+            for message in state.messages { simulation.ledger.diedOver(message, version) }
         }
-        if let inHand, ring.load(.inHand) != 0 { simulation.ledger.diedOver(inHand) }
+        if let inHand, ring.load(.inHand) != 0 { simulation.ledger.diedOver(inHand, version) }
         channel = nil
         isRunning = false
         doomedAt = nil
@@ -201,7 +206,10 @@ final class SimulatedHost {
         }
         say(
             .loaded(
-                name: service, version: version.name, abi: 1, sandbox: 3, hasState: true))
+                name: service, version: version.name, abi: 1, sandbox: 3, hasState: true,
+                stateVersion: version.declares ? version.format : 0,
+                takesFrom: version.declares ? version.takes.lowerBound : 0,
+                takesTo: version.declares ? version.takes.upperBound : 0))
         listen()
     }
 

@@ -201,7 +201,7 @@ package final class Simulation {
     /// At most one host of a service handles messages.
     func checkWhoRuns(_ host: SimulatedHost) {
         let others = hosts.filter {
-            $0 !== host && $0.service == host.service && $0.isRunning && $0.isAlive
+            $0 !== host && $0.service == host.service && $0.isInCharge
         }
         if let other = others.first {
             fail("hosts \(other.pid) and \(host.pid) of \(host.service) are both in charge")

@@ -11,6 +11,8 @@ import Glibc
 package protocol Ground: AnyObject {
     /// Of a clock that does not jump.
     func now() -> Moment
+    /// How long ago a host stamped the message in hand.
+    func age(ofCycles reading: UInt64) -> Moment.Span
     /// Since 1970: for people, never for a decision.
     func wallMilliseconds() -> UInt64
     /// 16 bytes that change with each boot of the machine; zeros if it cannot be known.

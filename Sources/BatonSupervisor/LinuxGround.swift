@@ -17,7 +17,11 @@ package final class LinuxGround: Ground {
         self.fault = fault
     }
 
+    private let cycles = CycleClock()
+
     package func now() -> Moment { MonotonicClock.now() }
+
+    package func age(ofCycles reading: UInt64) -> Moment.Span { cycles.age(of: reading) }
 
     package func wallMilliseconds() -> UInt64 {
         var time = timespec()

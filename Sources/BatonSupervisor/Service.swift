@@ -486,7 +486,7 @@ package final class Service {
     /// Lets go of who is waited for and who waits: they hold the service in turn.
     func abandon() {
         (waiting, heldUp, repliedTo) = (WaitingQueue(), [], [])
-        (attempt, queue, suspendWaiters) = (nil, [], [])
+        (attempt, queue, suspendWaiters, confirmationWaiters) = (nil, [], [], [])
         (current, candidate, old) = (nil, nil, nil)
     }
 }

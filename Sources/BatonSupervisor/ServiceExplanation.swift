@@ -13,7 +13,7 @@ extension Service {
         guard sequence > mailbox.standing.settled.value, sequence <= mailbox.appended.value else {
             return nil
         }
-        return (sequence, supervisor.cycles.age(of: host.ring.load(.inHandSince)))
+        return (sequence, supervisor.ground.age(ofCycles: host.ring.load(.inHandSince)))
     }
 
     /// What the current host is doing, for a refusal.

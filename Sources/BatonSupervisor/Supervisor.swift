@@ -36,7 +36,6 @@ import Logging
     let started: Moment
     /// The time at which this turn began.
     /// How long ago hosts began what they do.
-    let cycles = CycleClock()
     private(set) var now: Moment
 
     private var loop: EventLoop
@@ -405,7 +404,7 @@ import Logging
         reload = ReloadState()
         (leaving, returning) = ([], [:])
         commit = GroupCommit()
-        (touched, busy, toFlush, listeners) = ([], [], [], [])
+        (touched, busy, toFlush, listeners, subscribers) = ([], [], [], [], [])
         for connection in connections.values { connection.shutDown() }
         connections = [:]
         for service in services.values { service.abandon() }
