@@ -44,7 +44,10 @@ extension Service {
     private func startLater(after wait: Moment.Span) {
         condition = .restarting
         _ = supervisor.after(wait) {
-            if self.condition == .restarting { self.startCurrent() }
+            guard self.condition == .restarting else { return }
+            // From suspend on it is the upgrade that decides who goes on, and starts it.
+            guard self.upgrade.phase == nil || self.upgrade.phase == .prepare else { return }
+            self.startCurrent()
         }
     }
 
