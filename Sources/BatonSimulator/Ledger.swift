@@ -137,7 +137,8 @@ final class Ledger {
         case .lost: nil
         case .answered(let said):
             place == said
-                ? nil : "\(id) was answered at place \(said), and is at \(place.map(String.init) ?? "none")"
+                ? nil
+                : "\(id) was answered at place \(said), and is at \(place.map(String.init) ?? "none")"
         case .received:
             place != nil || !entry.message.isKept || mayBeSetAside(id)
                 ? nil : "\(id) was acknowledged, and is not in the state"

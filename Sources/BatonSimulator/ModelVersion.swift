@@ -43,9 +43,10 @@ struct ModelVersion: Equatable {
 
     /// A shared object as far as batond looks into it; the rest is for the simulated host.
     var image: [UInt8] {
-        let text = Array(
-            "\n\(name) \(format) \(takes.lowerBound) \(takes.upperBound) \(declares ? 1 : 0) "
-                .utf8) + Array("\(flaw.rawValue) \(ballast)\n".utf8)
+        let text =
+            Array(
+                "\n\(name) \(format) \(takes.lowerBound) \(takes.upperBound) \(declares ? 1 : 0) "
+                    .utf8) + Array("\(flaw.rawValue) \(ballast)\n".utf8)
         var bytes = [UInt8](repeating: 0, count: 120)
         bytes.replaceSubrange(0..<6, with: [0x7f, 0x45, 0x4c, 0x46, 2, 1])
         bytes[16] = 3  // a shared object

@@ -92,7 +92,8 @@ final class SimulatedClient {
     private func think() {
         guard left > 0 || isProbe else {
             // What it still waits for comes by itself.
-            return wakeAt = socket?.hasUnsent == true || readsAgainAt != nil
+            return wakeAt =
+                socket?.hasUnsent == true || readsAgainAt != nil
                 ? simulation.now.advanced(by: .milliseconds(20)) : .distantFuture
         }
         let span =

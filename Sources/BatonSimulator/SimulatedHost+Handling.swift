@@ -225,7 +225,9 @@ extension SimulatedHost {
 
     private func publishPerhaps(_ sequence: UInt64) {
         guard !isGone(after: sequence) else { return }
-        if usedMemory || sequence <= carefulThrough || simulation.dice.chance(1, in: 4) { publish() }
+        if usedMemory || sequence <= carefulThrough || simulation.dice.chance(1, in: 4) {
+            publish()
+        }
         if sequence == replay?.through { endReplay() }
     }
 

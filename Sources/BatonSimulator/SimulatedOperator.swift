@@ -57,7 +57,8 @@ final class SimulatedOperator {
         wakeAt =
             left > 0
             ? simulation.now.advanced(
-                by: dice.chance(1, in: 3) ? dice.microseconds(0...3000) : dice.milliseconds(1...9000))
+                by: dice.chance(1, in: 3)
+                    ? dice.microseconds(0...3000) : dice.milliseconds(1...9000))
             : .distantFuture
         guard left > 0 else { return }
         left -= 1

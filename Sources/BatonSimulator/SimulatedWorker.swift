@@ -35,7 +35,8 @@ final class SimulatedWorker: DiskWorker {
     }
 
     private func schedule() {
-        wakeAt = jobs.isEmpty
+        wakeAt =
+            jobs.isEmpty
             ? .distantFuture : simulation.now.advanced(by: simulation.faults.diskLatency())
     }
 

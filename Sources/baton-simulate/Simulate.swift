@@ -13,7 +13,11 @@ import Glibc
         let places = Places(name: "\(getpid())")
         var failed = 0
         for seed in seed..<seed + UInt64(seeds) {
-            let tell: ((String) -> Void)? = trace ? { line in print(line); fflush(nil) } : nil
+            let tell: ((String) -> Void)? =
+                trace
+                ? { line in
+                    print(line); fflush(nil)
+                } : nil
             let outcome = Simulation(seed: seed, in: places, tell: tell).run()
             if let failure = outcome.failure {
                 failed += 1

@@ -21,7 +21,13 @@ private let picture: [String: Set<String>] = [
     "BatonHost": ["BatonCore", "BatonWire", "BatonLinux", "CBaton", "CLinux", "Glibc"],
     "BatonService": ["CBaton"],
     "BatonClient": ["BatonCore", "BatonWire", "BatonLinux", "FoundationEssentials", "Glibc"],
+    // Trials
+    "BatonSimulator": [
+        "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "BatonHost", "CLinux",
+        "Logging", "Glibc",
+    ],
     // Executables
+    "baton-simulate": ["BatonSimulator", "BatonLinux", "ArgumentParser", "Glibc"],
     "batond": ["BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc"],
     "baton-host": ["BatonHost", "Glibc"],
     "baton": ["BatonClient", "ArgumentParser", "FoundationEssentials", "Glibc"],
