@@ -21,6 +21,8 @@ package struct ServiceVerdict: Codable, Equatable, Sendable {
     /// differed.
     package var rehearsed: Int?
     package var differences: Int?
+    /// Messages that wait in the mailbox of a service that was removed.
+    package var kept: Int?
 
     package var exitStatus: CommandExit {
         verdict == .refused || verdict == .rolledBack ? .refused : .done

@@ -128,7 +128,7 @@ extension Event {
             return "upgraded" + part(" ", change) + part(" after message ", message)
                 + part(", paused ", duration) + part(", ", cause)
         case .rolledBack:
-            return "rolled back" + part(" ", change) + part(" to message ", message)
+            return "rolled back" + part(" ", change) + part(" after message ", message)
                 + part(", paused ", duration) + part(": ", cause)
         case .started, .confirmed, .added, .removed:
             return kind.rawValue + part(" ", to ?? from) + part(": ", cause)

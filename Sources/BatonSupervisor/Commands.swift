@@ -48,6 +48,10 @@ extension Supervisor {
             unsafe UnsafeRawBufferPointer(rebasing: input[connection.commands.arguments[index]])
         }
         func text(_ index: Int) -> String { unsafe String(decoding: bytes(index), as: UTF8.self) }
+        /// The arguments from `index` on.
+        func words(from index: Int) -> [String] {
+            index <= count ? (index...count).map(text) : []
+        }
     }
 
     private func execute(_ command: Command, _ mayChange: Bool) {
@@ -76,11 +80,16 @@ extension Supervisor {
         case .call: call(command, slot)
         case .send: send(command, slot)
         case .status: status(command, slot)
+        case .explain: explain(command, slot)
         case .mailbox: mailbox(command, slot)
         case .subscribe: subscribe(command, slot)
         case .unsubscribe: unsubscribe(command, slot)
         case .reload: reload(command, slot)
         case .upgrade: upgrade(command, slot)
+        case .rollback: rollback(command, slot)
+        case .confirm: confirm(command, slot)
+        case .redeliver: redeliver(command, slot)
+        case .discard: discard(command, slot)
         case .suspend: suspend(command, slot)
         case .resume: resume(command, slot)
         case .purge: purge(command, slot)

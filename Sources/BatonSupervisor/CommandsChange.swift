@@ -6,7 +6,10 @@ import BatonWire
 extension Supervisor {
     func reload(_ command: Command, _ slot: UInt64) {
         let connection = command.connection
-        requestReload { result in
+        guard let options = UpgradeOptions(reload: command.words(from: 1)) else {
+            return connection.replyError(slot, "ERR", "usage: " + CommandName.reload.usage)
+        }
+        requestReload(isDryRun: options.isDryRun, waits: options.waits) { result in
             switch result {
             case .success(let verdicts):
                 self.answer(connection, slot, StatusReport.verdicts(verdicts))
@@ -19,21 +22,10 @@ extension Supervisor {
     func upgrade(_ command: Command, _ slot: UInt64) {
         let connection = command.connection
         guard let service = service(command, slot) else { return }
-        var path: String?
-        var force = false
-        var index = 2
-        while index <= command.count {
-            switch unsafe CommandOption(command.bytes(index)) {
-            case .image where index < command.count:
-                path = command.text(index + 1)
-                index += 2
-            case .force:
-                force = true
-                index += 1
-            default:
-                return connection.replyError(slot, "ERR", "usage: " + CommandName.upgrade.usage)
-            }
+        guard let options = UpgradeOptions(upgrade: command.words(from: 2)) else {
+            return connection.replyError(slot, "ERR", "usage: " + CommandName.upgrade.usage)
         }
+        var path = options.image
         if path == nil {
             do throws(ImageRefusal) { path = try pluginPath(of: service.name) } catch {
                 return connection.replyError(slot, "REFUSED", error.reason)
@@ -48,9 +40,24 @@ extension Supervisor {
         guard path.hasPrefix("/") else {
             return connection.replyError(slot, "ERR", "IMAGE takes an absolute path")
         }
-        takeIn(path, for: service, force: force) { verdict in
+        takeIn(
+            path, for: service, force: options.force, rehearse: options.rehearse,
+            allowed: options.allow, isDryRun: options.isDryRun, waits: options.waits
+        ) { verdict in
             self.answer(connection, slot, StatusReport.verdict(verdict))
         }
+    }
+
+    func rollback(_ command: Command, _ slot: UInt64) {
+        guard let service = service(command, slot) else { return }
+        service.rollbackByHand { verdict in
+            self.answer(command.connection, slot, StatusReport.verdict(verdict))
+        }
+    }
+
+    func confirm(_ command: Command, _ slot: UInt64) {
+        guard let service = service(command, slot) else { return }
+        done(command.connection, slot, service.confirmByHand())
     }
 
     func suspend(_ command: Command, _ slot: UInt64) {

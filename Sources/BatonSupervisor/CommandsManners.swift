@@ -56,7 +56,8 @@ extension Supervisor {
                 }
             case .quit:
                 writer.simpleString("OK", to: &bytes)
-            case .hello, .call, .send, .status, .mailbox, .subscribe, .unsubscribe, .reload,
+            case .hello, .call, .send, .status, .explain, .mailbox, .subscribe, .unsubscribe,
+                .reload, .rollback, .confirm, .redeliver, .discard,
                 .upgrade,
                 .suspend, .resume, .purge:
                 preconditionFailure("\(name) is executed elsewhere")

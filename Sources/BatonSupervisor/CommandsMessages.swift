@@ -65,7 +65,8 @@ extension Supervisor {
         } catch { notAppended(error, service, connection, slot) }
     }
 
-    private func notAppended(
+    /// A message that the mailbox cannot take.
+    func notAppended(
         _ error: StoreError, _ service: Service, _ connection: Connection, _ slot: UInt64
     ) {
         switch error {

@@ -41,6 +41,24 @@ enum StatusReport {
         return json.bytes
     }
 
+    static func explanation(
+        _ explanation: Explanation, _ service: ServiceName, _ state: String
+    ) -> [UInt8] {
+        var json = JSONText()
+        json.object { json in
+            json.member("service", service.text)
+            json.member("state", state)
+            json.member("doing", explanation.doing)
+            json.member("waits_for", explanation.waitsFor)
+            json.member("message", explanation.message)
+            json.member("since_microseconds", explanation.since?.microseconds)
+            json.array("lines") { json in
+                for line in explanation.lines { json.value(line) }
+            }
+        }
+        return json.bytes
+    }
+
     static func verdict(_ verdict: Verdict) -> [UInt8] {
         var json = JSONText()
         json.object { write(verdict, to: &$0) }
@@ -175,10 +193,18 @@ enum StatusReport {
         json.member("switch_sequence", verdict.switchedAfter?.value)
         json.member("phase", verdict.refusedIn?.rawValue)
         json.member("reason", verdict.cause)
+        json.member("kept", verdict.kept)
         json.member(
             "release", verdict.isConfirmed.map { $0 ? "confirmed" : "provisional" })
         json.member("rehearsed", verdict.rehearsal?.messages)
         json.member("differences", verdict.rehearsal?.differences)
+    }
+}
+
+extension Verdict {
+    /// Messages that wait in the mailbox of a service that was removed.
+    fileprivate var kept: UInt64? {
+        if case .removed(let kept) = outcome { kept } else { nil }
     }
 }
 

@@ -6,11 +6,16 @@ package enum CommandName: String, CaseIterable, Sendable {
     case send = "SEND"
     case ping = "PING"
     case status = "STATUS"
+    case explain = "EXPLAIN"
     case mailbox = "MAILBOX"
     case subscribe = "SUBSCRIBE"
     case unsubscribe = "UNSUBSCRIBE"
     case reload = "RELOAD"
     case upgrade = "UPGRADE"
+    case rollback = "ROLLBACK"
+    case confirm = "CONFIRM"
+    case redeliver = "REDELIVER"
+    case discard = "DISCARD"
     case suspend = "SUSPEND"
     case resume = "RESUME"
     case purge = "PURGE"
@@ -39,9 +44,11 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .mailbox: 1...2
         case .subscribe: 1...16
         case .unsubscribe: 0...16
-        case .reload, .quit: 0...0
-        case .upgrade: 1...4
-        case .suspend, .resume, .purge, .select: 1...1
+        case .quit: 0...0
+        case .reload: 0...2
+        case .upgrade: 1...10
+        case .explain, .rollback, .confirm, .suspend, .resume, .purge, .select: 1...1
+        case .redeliver, .discard: 2...2
         case .hello: 0...6
         case .client, .config: 1...64
         case .command: 0...1023
@@ -52,8 +59,11 @@ package enum CommandName: String, CaseIterable, Sendable {
     /// Whether it changes what runs, so that only control.sock takes it.
     package var changes: Bool {
         switch self {
-        case .reload, .upgrade, .suspend, .resume, .purge: true
-        case .call, .send, .ping, .status, .mailbox, .subscribe, .unsubscribe, .hello, .client,
+        case .reload, .upgrade, .rollback, .confirm, .redeliver, .discard, .suspend, .resume,
+            .purge:
+            true
+        case .call, .send, .ping, .status, .explain, .mailbox, .subscribe, .unsubscribe, .hello,
+            .client,
             .command,
             .config, .info, .select, .quit:
             false
@@ -64,7 +74,8 @@ package enum CommandName: String, CaseIterable, Sendable {
     package var isForSubscribers: Bool {
         switch self {
         case .ping, .subscribe, .unsubscribe, .quit: true
-        case .call, .send, .status, .mailbox, .reload, .upgrade, .suspend, .resume, .purge, .hello,
+        case .call, .send, .status, .explain, .mailbox, .reload, .rollback, .confirm, .redeliver,
+            .discard, .upgrade, .suspend, .resume, .purge, .hello,
             .client,
             .command, .config, .info, .select:
             false
@@ -78,11 +89,17 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .send: "SEND service payload"
         case .ping: "PING [text]"
         case .status: "STATUS [service]"
+        case .explain: "EXPLAIN service"
         case .mailbox: "MAILBOX service [DEAD]"
         case .subscribe: "SUBSCRIBE events"
         case .unsubscribe: "UNSUBSCRIBE [events]"
-        case .reload: "RELOAD"
-        case .upgrade: "UPGRADE service [IMAGE path] [FORCE]"
+        case .reload: "RELOAD [DRYRUN] [WAIT]"
+        case .upgrade:
+            "UPGRADE service [IMAGE path] [FORCE] [REHEARSE count [ALLOW count]] [DRYRUN] [WAIT]"
+        case .rollback: "ROLLBACK service"
+        case .confirm: "CONFIRM service"
+        case .redeliver: "REDELIVER service sequence|ALL"
+        case .discard: "DISCARD service sequence|ALL"
         case .suspend: "SUSPEND service"
         case .resume: "RESUME service"
         case .purge: "PURGE service"

@@ -26,7 +26,8 @@ extension ServiceVerdict {
         case .refused:
             let place = phase.map { " in \($0)" } ?? ""
             return "refused\(place): \(reason ?? "no reason given")\(rehearsal)"
-        case .removed: return "removed, \(total)"
+        case .removed:
+            return "removed; its mailbox is kept, with \(kept ?? 0) messages that wait"
         case .wouldUpgrade: return "would be upgraded\(rehearsal)"
         case .wouldStart: return "would be started"
         case .wouldRemove: return "would be removed"

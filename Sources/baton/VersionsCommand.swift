@@ -34,9 +34,19 @@ struct Versions: DaemonCommand {
             .init(title: "ROLE"), .init(title: "VERSION"), .init(title: "DIGEST"),
             .init(title: "SINCE"), .init(title: "WHY"),
         ])
-        table.rows = images.map { image in
+        // The old one may be the confirmed one too.
+        var rows: [(image: ServiceImage, roles: [String])] = []
+        for image in images {
+            if let row = rows.firstIndex(where: { $0.image.digest == image.digest }) {
+                rows[row].roles.append(image.role)
+            } else {
+                rows.append((image, [image.role]))
+            }
+        }
+        table.rows = rows.map { image, roles in
             [
-                Table.Cell(image.role, image.role == "current" ? .good : .plain),
+                Table.Cell(
+                    roles.joined(separator: ", "), roles.contains("current") ? .good : .plain),
                 "\(image.version ?? "-")", "\(image.digest)", "\(image.at ?? "-")",
                 "\(image.cause ?? "-")",
             ]

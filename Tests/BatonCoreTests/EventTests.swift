@@ -46,7 +46,7 @@ struct EventTests {
             (Event(.refused, cause: "no file"), "refused: no file"),
             (
                 Event(.rolledBack, from: "2", to: "1", cause: "it crashed", message: 9),
-                "rolled back 2 → 1 to message 9: it crashed"
+                "rolled back 2 → 1 after message 9: it crashed"
             ),
             (Event(.started, to: "1"), "started 1"),
             (Event(.confirmed, to: "2", cause: "by hand"), "confirmed 2: by hand"),

@@ -44,7 +44,10 @@ struct CommandTableTests {
     func changes() {
         #expect(
             CommandName.allCases.filter(\.changes)
-                == [.reload, .upgrade, .suspend, .resume, .purge])
+                == [
+                    .reload, .upgrade, .rollback, .confirm, .redeliver, .discard, .suspend, .resume,
+                    .purge,
+                ])
     }
 
     @Test(

@@ -86,7 +86,7 @@ extension Processes {
                 "old_pid", "phase", "durability", "appended", "settled", "waiting", "dead_letters",
                 "restarts", "upgrades", "connections", "mailbox_bytes", "disk_version_differs",
                 "last_upgrade", "images", "release", "confirmed_version", "confirmed_digest",
-                "message_in_hand",
+                "message_in_hand", "probation_milliseconds_left",
             ]
             #expect(promised.subtracting(Set((object ?? [:]).keys)).isEmpty)
         }
@@ -249,8 +249,9 @@ extension Processes {
         @Test("The verbs that change things are DENIED on baton.sock, and taken on control.sock")
         func denied() throws {
             let verbs =
-                [["RELOAD"], ["UPGRADE", "ping"]]
-                + ["SUSPEND", "RESUME", "PURGE"].map { [$0, "ping"] }
+                [["RELOAD"], ["UPGRADE", "ping"], ["RELOAD", "DRYRUN"]]
+                + ["SUSPEND", "RESUME", "PURGE", "ROLLBACK", "CONFIRM"].map { [$0, "ping"] }
+                + ["REDELIVER", "DISCARD"].map { [$0, "ping", "ALL"] }
             var messages = try connection()
             var control = try connection(control: true)
             for verb in verbs {
@@ -262,6 +263,26 @@ extension Processes {
             #expect(
                 try control.call("CALL", "ping", "ping", deadline: soon)
                     == .bulk(Array("pong".utf8)))
+        }
+
+        @Test("Options that are none are answered with the usage, and nothing is done")
+        func options() throws {
+            var control = try connection(control: true)
+            for line in [
+                "UPGRADE ping NOW", "UPGRADE ping IMAGE", "UPGRADE ping REHEARSE many",
+                "UPGRADE ping ALLOW 1", "RELOAD FORCE", "REDELIVER ping first", "DISCARD ping 0",
+            ] {
+                let words = line.split(separator: " ")
+                let reply = try control.call(words.map { Array($0.utf8) }, deadline: soon)
+                guard case .error(let text) = reply else {
+                    Issue.record("\(line) was answered \(reply)")
+                    continue
+                }
+                #expect(text.hasPrefix("ERR usage: \(words[0]) "), "\(text)")
+            }
+            expectError("ERR", try control.call("UPGRADE", "ping", "IMAGE", "a.so", deadline: soon))
+            expectError("REFUSED", try control.call("DISCARD", "ping", "7", deadline: soon))
+            #expect(try daemon.status("ping").lastUpgrade?.verdict == .started)
         }
 
         @Test("TIMEOUT gives up waiting; the message is handled all the same")

@@ -158,6 +158,74 @@ extension Processes {
             #expect(throws: ClientError.disconnected) { _ = try events.next(deadline: soon) }
         }
 
+        // MARK: Of upgrades
+
+        /// The events up to and with the first of `kind`.
+        private func events(
+            _ stream: inout EventStream, upTo kind: String
+        ) throws -> [ServiceEvent] {
+            var events: [ServiceEvent] = []
+            while events.last?.event != kind {
+                events.append(try stream.next(deadline: soon).decoded())
+            }
+            return events
+        }
+
+        @Test("An upgrade's phases come in order, with versions, digest, process and times")
+        func phases() throws {
+            let daemon = try TestDaemon(configuration: "probation: 100ms\n")
+            _ = try daemon.reload(try Trial.first.image(), as: "trial")
+            _ = try daemon.call("trial", "sum 5")
+            var stream = try EventStream(daemon.runtime)
+            _ = try daemon.upgrade("trial", to: Trial.second.file(in: daemon.directory))
+            let events = try events(&stream, upTo: "confirmed")
+            #expect(
+                events.map(\.event) == [
+                    "prepare", "suspend", "load", "resume", "upgraded", "confirmed",
+                ])
+            #expect(events.allSatisfy { $0.service == "trial" })
+            let digest = try #require(try daemon.status("trial").digest)
+            #expect(events.dropLast().allSatisfy { $0.digest == digest })
+            #expect(events.prefix(4).allSatisfy { $0.phase == $0.event })
+            let upgraded = events[4]
+            #expect(upgraded.from == "1" && upgraded.to == "2" && upgraded.message == 1)
+            #expect(upgraded.pid == (try daemon.status("trial").pid))
+            #expect(try #require(upgraded.durationMicroseconds) > 0)
+            #expect(events == events.sorted { ($0.time ?? "") < ($1.time ?? "") })
+        }
+
+        @Test("A version that crashes within its probation: its end, the way back, and why")
+        func rolledBack() throws {
+            let daemon = try TestDaemon()
+            _ = try daemon.reload(try Trial.first.image(), as: "trial")
+            _ = try daemon.upgrade("trial", to: Trial.second.file(in: daemon.directory))
+            var stream = try EventStream(daemon.runtime)
+            #expect(try daemon.call("trial", "die 2") == "alive")
+            let events = try events(&stream, upTo: "rolled_back")
+            let ended = try #require(events.first)
+            #expect(ended.event == "host_ended")
+            #expect(ended.message == 1)
+            #expect(ended.cause?.contains("signal 11") == true)
+            let last = try #require(events.last)
+            #expect(last.from == "2" && last.to == "1")
+            #expect(last.cause?.contains("probation") == true)
+        }
+
+        @Test("A dead letter, its redelivery and its end are events with its number")
+        func deadLetters() throws {
+            let daemon = try TestDaemon(plugins: "faulty")
+            var stream = try EventStream(daemon.runtime)
+            #expect(throws: ClientError.self) { try daemon.call("faulty", "crash") }
+            let dead = try events(&stream, upTo: "dead_letter")
+            #expect(dead.last?.message == 1)
+            #expect(dead.filter { $0.event == "host_ended" }.count == 3)
+            _ = try daemon.client.dispose(.redeliver, of: 1, in: "faulty")
+            #expect(try events(&stream, upTo: "redelivered").last?.message == 1)
+            _ = try events(&stream, upTo: "dead_letter")
+            _ = try daemon.client.dispose(.discard, of: 2, in: "faulty")
+            #expect(try events(&stream, upTo: "discarded").last?.message == 2)
+        }
+
         // MARK: baton events
 
         /// `baton events` with these arguments, and the file that it writes to.
