@@ -127,7 +127,7 @@ install:
 	$(PLACED) systemd/tmpfiles.d/baton.conf \
 	    | install -D -m 644 /dev/stdin '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/baton.conf'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/baton' \
-	    $(wildcard README.md ARCHITECTURE.md CHANGELOG.md) systemd/notify-reload.conf
+	    $(wildcard README.md ARCHITECTURE.md CHANGELOG.md EVENTS.md) systemd/notify-reload.conf
 	@case "$$(ldd '$(BUILD)/batond' '$(BUILD)/baton-host')" in *' /home/'* | *' /root/'*) \
 	    echo 'note: these programs need the libraries of a Swift in a home directory, which' \
 	        'systemd hides from batond (ProtectHome=): move that Swift, or build with' \

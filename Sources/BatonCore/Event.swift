@@ -87,7 +87,7 @@ extension Event.Kind {
     }
 
     /// The journal's MESSAGE_ID: fixed for ever, so that `journalctl MESSAGE_ID=...` finds it.
-    /// README.md has the table.
+    /// EVENTS.md has the table.
     package var messageID: String {
         switch self {
         case .prepare: "c174723a68a6413aaddc19d08e922c04"
@@ -135,7 +135,8 @@ extension Event {
         case .hostEnded:
             return "host ended" + part(": ", cause) + part("; in hand: message ", message)
         case .restarting:
-            return "its host is started again" + part(" in ", duration) + part(": ", cause)
+            let wait = duration == .milliseconds(0) ? " at once" : part(" in ", duration)
+            return "its host is started again" + wait + part(": ", cause)
         case .deadLetter: return "message" + part(" ", message) + " set aside" + part(": ", cause)
         case .redelivered, .discarded:
             return "dead letter" + part(" ", message) + " \(kind.rawValue)" + part(": ", cause)

@@ -378,7 +378,7 @@ extension Service {
             rollBack(because: "\(reason); \(why)")
         case .restart(let wait):
             restarts += 1
-            emit(.restarting, cause: wait > .milliseconds(0) ? "in \(wait)" : "at once")
+            emit(.restarting, duration: wait)
             if wait > .milliseconds(0) { startLater(after: wait) } else { startCurrent() }
         }
     }

@@ -57,6 +57,7 @@ struct EventTests {
             (
                 Event(.restarting, duration: .seconds(2)), "its host is started again in 2000 ms"
             ),
+            (Event(.restarting, duration: .seconds(0)), "its host is started again at once"),
             (
                 Event(.deadLetter, cause: "3 attempts", message: 4),
                 "message 4 set aside: 3 attempts"

@@ -45,7 +45,7 @@ enum Repository {
         }
     }
 
-    private static func text(of path: String) -> String {
+    static func text(of path: String) -> String {
         (try? String(contentsOf: root.appending(path: path), encoding: .utf8)) ?? ""
     }
 }
