@@ -33,17 +33,7 @@ package struct RestartPolicy: Sendable {
     /// A host ended at `now`.
     /// - Parameter wasNormal: by itself, with exit code 0.
     package mutating func died(at now: Moment, wasNormal: Bool) -> Decision {
-        switch type {
-        case .permanent: break
-        case .transient:
-            guard !wasNormal else {
-                return .stop(reason: "a transient service may end so: 'baton resume' starts it")
-            }
-        case .temporary:
-            return .stop(
-                reason: "a temporary service is not started again by itself: 'baton resume' "
-                    + "starts it")
-        }
+        if let reason = type.barsStart(wasNormal: wasNormal) { return .stop(reason: reason) }
         deaths.removeAll { now.since($0) > period }
         deaths.append(now)
         guard deaths.count <= restarts else {
