@@ -40,6 +40,7 @@ extension Supervisor {
         configuration = new
         logger.logLevel = new.logLevel
         for service in services.values { service.settingsChanged() }
+        regroup()
     }
 }
 

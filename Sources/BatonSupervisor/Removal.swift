@@ -172,6 +172,7 @@ extension Supervisor {
     /// A host has ended that somebody waits for.
     func hasParted(_ host: HostProcess) {
         host.service.removal?.parting.removeAll { $0 === host }
+        host.service.hasParted(host)
     }
 
     /// The housekeeping thread has done what it was told before a service could leave.
@@ -182,9 +183,11 @@ extension Supervisor {
             })
         else { return }
         // What was done may have led to more.
+        for job in leaving[index].mailbox.takeJobs() { keepHouse(job) }
         guard !leaving[index].mailbox.isKeepingHouse else { return keepHouse(.sync([])) }
         let service = leaving.remove(at: index)
         services[service.name] = nil
+        memberIsGone(service)
         guard let removal = service.removal else { return }
         let verdict = removal.verdict(of: service, .removed(kept: removal.kept), at: freshNow())
         emit(

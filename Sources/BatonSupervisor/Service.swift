@@ -63,6 +63,8 @@ package final class Service {
     /// The plugin directory has another image than the release.
     var diskDiffers = false
     var switchRecord = SwitchRecord.none
+    /// Its group has it stopped, and waits for this host's end.
+    var standingDown: HostProcess?
     /// It is on its way out.
     var removal: Removal?
     /// No version has run since batond started, or since the service came back.
@@ -487,6 +489,6 @@ package final class Service {
     func abandon() {
         (waiting, heldUp, repliedTo) = (WaitingQueue(), [], [])
         (attempt, queue, suspendWaiters, confirmationWaiters) = (nil, [], [], [])
-        (current, candidate, old) = (nil, nil, nil)
+        (current, candidate, old, standingDown) = (nil, nil, nil, nil)
     }
 }

@@ -368,19 +368,24 @@ extension Service {
     }
 
     private func restartAfterEnd(_ reason: String, wasNormal: Bool) {
+        if supervisor.groupHasLost(self, reason, wasNormal: wasNormal) { return }
         switch restartPolicy.died(at: supervisor.now, wasNormal: wasNormal) {
         case .stop(let why):
-            // The image may be at fault: before the service stops, the version before is tried.
-            guard !rollbackHasFailed, versionBefore != nil, !mayEnd(wasNormal) else {
-                return stop(because: "\(reason); \(why)")
-            }
-            rollbackHasFailed = true
-            rollBack(because: "\(reason); \(why)")
+            guard !rollsBackRatherThanStop("\(reason); \(why)", wasNormal: wasNormal) else { return }
+            stop(because: "\(reason); \(why)")
         case .restart(let wait):
             restarts += 1
             emit(.restarting, duration: wait)
             if wait > .milliseconds(0) { startLater(after: wait) } else { startCurrent() }
         }
+    }
+
+    /// The image may be at fault: before the service stops, the version before is tried.
+    func rollsBackRatherThanStop(_ reason: String, wasNormal: Bool) -> Bool {
+        guard !rollbackHasFailed, versionBefore != nil, !mayEnd(wasNormal) else { return false }
+        rollbackHasFailed = true
+        rollBack(because: reason)
+        return true
     }
 
     /// Ends the version before the current one: asked first, then made to.
@@ -434,7 +439,7 @@ extension Service {
     func resumeByHand() {
         isHeld = false
         if case .stopped = condition, currentImage != nil {
-            restartPolicy.forgive()
+            forgive()
             startCurrent()
         } else if upgrade.state == .idle || upgrade.phase == .prepare {
             resumeCurrent()

@@ -242,7 +242,7 @@ extension Service {
         current = candidate
         candidate = nil
         currentImage = attempt.image
-        if attempt.target == nil { restartPolicy.forgive() }
+        if attempt.target == nil { forgive() }
         condition = .serving
         if current == nil { startCurrent() } else { resumeCurrent() }
         supervisor.reached(.resumed, self)

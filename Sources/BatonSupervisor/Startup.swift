@@ -40,6 +40,7 @@ extension Supervisor {
             try listen(.baton, at: "\(runtime)/baton.sock", mode: 0o660)
             try listen(.control, at: "\(runtime)/control.sock", mode: 0o660)
         } catch { throw StartRefusal("\(error)") }
+        regroup()
         unsettledStarts = Set(services.keys)
         for service in services.values.sorted(by: { $0.name < $1.name }) {
             let file = files.first { $0.service == service.name }?.path
@@ -176,6 +177,7 @@ extension Supervisor {
         unsettledStarts.remove(service.name)
         becomeReady()
         statusChanged()
+        memberIsSettled(service)
         returning.removeValue(forKey: service.name)?()
     }
 

@@ -70,6 +70,7 @@ import Logging
     var intake = IntakeQueue()
     var keptImages: Set<String> = []
     var reload = ReloadState()
+    var groups: [GroupRun] = []
     /// Services on their way out.
     var leaving: [Service] = []
     /// What is to be done once a service that came back runs, or it is known that it does not.
@@ -402,7 +403,7 @@ import Logging
         watched = []
         intake = IntakeQueue()
         reload = ReloadState()
-        (leaving, returning) = ([], [:])
+        (leaving, returning, groups) = ([], [:], [])
         commit = GroupCommit()
         (touched, busy, toFlush, listeners, subscribers) = ([], [], [], [], [])
         for connection in connections.values { connection.shutDown() }

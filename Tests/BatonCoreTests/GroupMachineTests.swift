@@ -119,9 +119,11 @@ struct GroupMachineTests {
 
     // MARK: Who is not started again
 
-    @Test("A member that is not to be started again concerns nobody else", arguments: [
-        (RestartType.transient, true), (.temporary, true), (.temporary, false),
-    ])
+    @Test(
+        "A member that is not to be started again concerns nobody else",
+        arguments: [
+            (RestartType.transient, true), (.temporary, true), (.temporary, false),
+        ])
     func leftStopped(type: RestartType, wasNormal: Bool) {
         var machine = machine(.oneForAll)
         let action = tell(&machine, .died("a", type, wasNormal: wasNormal))
@@ -149,14 +151,17 @@ struct GroupMachineTests {
         expect(
             .oneForAll,
             [
-                (.died("a"), .stop(Self.c)), (.removed("b"), .nothing), (.removed("c"), .start(Self.a)),
+                (.died("a"), .stop(Self.c)), (.removed("b"), .nothing),
+                (.removed("c"), .start(Self.a)),
                 (.removed("a"), .nothing),
             ])
         expect(
             .oneForAll,
             [
-                (.died("a"), .stop(Self.c)), (.stopped("c"), .stop(Self.b)), (.removed("c"), .nothing),
-                (.stopped("b"), .start(Self.a)), (.removed("b"), .nothing), (.started("a"), .nothing),
+                (.died("a"), .stop(Self.c)), (.stopped("c"), .stop(Self.b)),
+                (.removed("c"), .nothing),
+                (.stopped("b"), .start(Self.a)), (.removed("b"), .nothing),
+                (.started("a"), .nothing),
             ])
         expect(
             .restForOne,
