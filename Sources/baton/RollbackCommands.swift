@@ -9,8 +9,9 @@ struct Rollback: DaemonCommand {
         discussion: """
             The old version takes the state as it was when it handed over, handles again what was \
             settled since (those replies have been given and are discarded), and goes on with \
-            what waits: nothing that was answered is forgotten. A crash within probation does \
-            this by itself.
+            what waits: nothing that was answered is forgotten. Where it declares that it can \
+            take the newer state, it takes that instead. A crash within probation does this by \
+            itself.
 
             The exit status is 0 if it was rolled back, and 1 if not: the reason is on standard \
             error then, and the current version carries on.

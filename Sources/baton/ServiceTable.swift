@@ -59,7 +59,7 @@ extension ServiceState {
         switch self {
         case .running: .good
         case .stopped, .quarantined: .bad
-        case .starting, .suspended, .upgrading, .restarting: .busy
+        case .starting, .suspended, .upgrading, .restarting, .removing: .busy
         default: .plain
         }
     }
