@@ -61,10 +61,33 @@ struct ImageIntake {
         guard status.st_mode & S_IWOTH == 0 else {
             throw ImageRefusal(reason: "\(path) may be written by everybody: chmod o-w \(path)")
         }
+        try Self.checkDirectory(of: path)
         guard status.st_size <= FixedLimits.imageBytes else {
             throw ImageRefusal(
                 reason: "\(path) has \(status.st_size) bytes, at most \(FixedLimits.imageBytes) "
                     + "are taken")
+        }
+    }
+
+    /// Who may write to the directory may put another file there. In one like /tmp, where everybody
+    /// may do no more than add files, its owner says enough.
+    private static func checkDirectory(of path: String) throws(ImageRefusal) {
+        let parts = path.split(separator: "/").dropLast()
+        let directory = "/" + parts.joined(separator: "/")
+        var status = stat()
+        guard unsafe stat(directory, &status) == 0 else {
+            throw ImageRefusal(
+                reason: "its directory cannot be looked at: \(SystemError.last(directory))")
+        }
+        guard status.st_uid == 0 || status.st_uid == geteuid() else {
+            throw ImageRefusal(
+                reason: "\(directory) belongs to user \(status.st_uid), who could exchange the "
+                    + "image: put it into a directory of root or of batond's user")
+        }
+        guard status.st_mode & S_IWOTH == 0 || status.st_mode & S_ISVTX != 0 else {
+            throw ImageRefusal(
+                reason: "\(directory) may be written by everybody, who could exchange the image: "
+                    + "chmod o-w \(directory)")
         }
     }
 

@@ -84,6 +84,20 @@ extension Processes {
             }
         }
 
+        @Test("An image in a directory that everybody may write to is refused, but for one like /tmp")
+        func foreignDirectory() throws {
+            let folder = try daemon.directory.makeDirectory("open")
+            let image = "\(folder)/next.so"
+            try Stamp.image(2).write(to: URL(filePath: image))
+            #expect(unsafe chmod(image, 0o755) == 0)
+            #expect(unsafe chmod(folder, 0o777) == 0)
+            let refused = try daemon.upgrade("stamp", to: image)
+            #expect(refused.verdict == .refused)
+            #expect(refused.reason?.contains("chmod o-w") == true, "\(refused)")
+            #expect(unsafe chmod(folder, 0o1777) == 0)
+            #expect(try daemon.upgrade("stamp", to: image).verdict == .upgraded)
+        }
+
         @Test("A file that is no service's is left out and told; one that comes is taken at reload")
         func strangers() throws {
             try daemon.install(Products.image("ping"), as: "Not-A-Name")
