@@ -15,6 +15,8 @@ final class HostProcess {
     var machine = HostMachine()
     /// The author's label, once loaded.
     var version: String?
+    /// Whether it can hand over a state at all; not known before it has loaded.
+    var mayHaveState = true
     /// Which format its states have, and which it can take; 0 if it does not say.
     var stateVersion: UInt32 = 0
     var takesStates: (from: UInt32, to: UInt32) = (0, 0)
@@ -163,9 +165,9 @@ final class HostProcess {
                 generation: generation, dead: dead.sorted()))
     }
 
-    /// Whether it says that it can take a state of this format.
+    /// Whether it says that it can take a state of this format; 0, which no version declares, never.
     func takes(_ format: UInt32) -> Bool {
-        takesStates.to > 0 && takesStates.from <= format && format <= takesStates.to
+        format > 0 && takesStates.to > 0 && takesStates.from <= format && format <= takesStates.to
     }
 
     /// Why it cannot take a state, as far as that is declared.

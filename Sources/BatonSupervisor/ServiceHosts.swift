@@ -82,8 +82,10 @@ extension Service {
         let said: HostMachine.Said
         switch report {
         case .loaded(
-            _, let version, _, let sandbox, _, let stateVersion, let takesFrom, let takesTo):
+            _, let version, _, let sandbox, let hasState, let stateVersion, let takesFrom,
+            let takesTo):
             host.version = version
+            host.mayHaveState = hasState
             host.stateVersion = stateVersion
             host.takesStates = (takesFrom, takesTo)
             supervisor.noteSandbox(sandbox)
@@ -277,6 +279,10 @@ extension Service {
         if host === candidate {
             candidate = nil
             let text = endText(of: host, reason)
+            // Too late for a refusal: another is started when the switch is durable.
+            if upgrade.state == .switching {
+                emit(.hostEnded, cause: "the new version's: \(text)", pid: host.pid)
+            }
             if case .trying = upgrade.state,
                 host.ring.load(.inHand) != attempt?.suspect?.value
             {

@@ -147,17 +147,18 @@ extension Service {
     /// It takes the state as it is, if it says that it can; else it handles again what was settled
     /// since, as long as all of that is still in the log.
     private func way(to target: RollbackTarget) -> UpgradeMachine.Way {
-        let standing = mailbox.standing
-        if suspect == nil {
-            if standing.state == nil, target.state == nil { return .state }
-            if let host = target.host, let state = standing.state, state.format != 0,
-                host.takes(state.format)
-            {
-                return .state
-            }
-        }
+        if suspect == nil, takesState(target) { return .state }
         guard mailbox.oldestKept <= target.settled.next else { return .state }
         return suspect == nil ? .replay : .replayAndTry
+    }
+
+    /// Whether the version before can take the state as it is, and as the current version may still
+    /// leave it before it is suspended.
+    private func takesState(_ target: RollbackTarget) -> Bool {
+        let state = mailbox.standing.state
+        if state == nil, target.state == nil { return current?.mayHaveState != true }
+        guard let host = target.host, let state, host.takes(state.format) else { return false }
+        return current.map { host.takes($0.stateVersion) } ?? true
     }
 
     private func refuseRollback(_ request: UpgradeRequest, _ reason: String) {
