@@ -9,7 +9,8 @@ package struct FaultPlan: Equatable, Sendable, CustomStringConvertible {
 
     package var victim: Victim
     package var point: FaultPoint
-    /// At which time that the point is reached while there is a victim: 1 is the first.
+    /// At which time that an upgrade comes to the point, counted from 1; a service's first start is
+    /// an upgrade too. Or at a later one, if there is no such victim then.
     package var time: Int
 
     /// `POINT`, `VICTIM@POINT`, or either with `:TIME` behind it; `nil` for anything else.

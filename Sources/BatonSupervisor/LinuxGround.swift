@@ -82,6 +82,10 @@ package final class LinuxGround: Ground {
 
     package func reached(_ point: FaultPoint, _ service: Service) {
         guard let plan = fault, plan.point == point else { return }
+        guard plan.time == 1 else {
+            fault?.time -= 1
+            return
+        }
         let pid: Int32? =
             switch plan.victim {
             case .batond: getpid()
@@ -89,11 +93,8 @@ package final class LinuxGround: Ground {
             case .candidate: service.candidate?.pid
             case .old: service.old?.pid
             }
+        // Not there now: the next time that it is.
         guard let pid else { return }
-        guard plan.time == 1 else {
-            fault?.time -= 1
-            return
-        }
         fault = nil
         _ = Glibc.kill(pid, SIGKILL)
     }

@@ -13,6 +13,15 @@ enum ProcessTable {
         all.filter { $0.parent == parent && $0.state == "Z" }.map(\.pid)
     }
 
+    /// The hosts of a batond that may have gone: each is told its pid on its command line.
+    static func hosts(of daemon: pid_t) -> [pid_t] {
+        all.filter { entry in
+            let words = text("/proc/\(entry.pid)/cmdline").split(separator: "\0")
+            return entry.state != "Z" && words.count > 2 && words[0].hasSuffix("/baton-host")
+                && words[2] == "\(daemon)"
+        }.map(\.pid)
+    }
+
     /// The open descriptors of `pid`.
     static func descriptorCount(_ pid: pid_t) throws -> Int {
         try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count

@@ -22,7 +22,12 @@ final class TestDaemon {
 
     /// Starts batond with `images`, paths by service, and waits until it is ready.
     /// - Parameter configuration: its configuration file, in YAML.
-    init(_ images: [String: String] = [:], configuration: String? = nil) throws {
+    convenience init(_ images: [String: String] = [:], configuration: String? = nil) throws {
+        try self.init(images, configuration: configuration, dieAt: nil)
+    }
+
+    /// - Parameter fault: who dies at which point of an upgrade, as `--die-at` takes it.
+    init(_ images: [String: String] = [:], configuration: String?, dieAt fault: String?) throws {
         directory = try ScratchDirectory()
         plugins = try directory.makeDirectory("plugins")
         state = try directory.makeDirectory("state")
@@ -36,7 +41,7 @@ final class TestDaemon {
         }
         for (service, image) in images { try install(image, as: service) }
         DaemonLog.begin(log)
-        try start()
+        try start(dieAt: fault)
     }
 
     /// With plugins of this package: `TestDaemon(plugins: "ping", "counter")`.
