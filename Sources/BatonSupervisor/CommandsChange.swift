@@ -50,8 +50,14 @@ extension Supervisor {
 
     func rollback(_ command: Command, _ slot: UInt64) {
         guard let service = service(command, slot) else { return }
-        service.rollbackByHand { verdict in
+        let begun = freshNow()
+        let done: (Verdict) -> Void = { verdict in
             self.answer(command.connection, slot, StatusReport.verdict(verdict))
+        }
+        // In the order in which they were asked for.
+        intake.afterUpgrades(of: service.name) {
+            guard service.removal == nil else { return done(self.refusal(of: service, begun)) }
+            service.rollbackByHand(done)
         }
     }
 

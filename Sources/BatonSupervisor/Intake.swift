@@ -6,13 +6,19 @@ import BatonCore
 struct IntakeQueue {
     final class Task {
         let path: String
+        /// Whose upgrade it is for, if it is for one.
+        let service: ServiceName?
         let done: (Result<Image, ImageRefusal>) -> Void
+        /// What was asked for after it.
+        fileprivate(set) var followers: [() -> Void] = []
         fileprivate var intake: ImageIntake?
 
         fileprivate init(
-            _ path: String, _ done: @escaping (Result<Image, ImageRefusal>) -> Void
+            _ path: String, _ service: ServiceName?,
+            _ done: @escaping (Result<Image, ImageRefusal>) -> Void
         ) {
             self.path = path
+            self.service = service
             self.done = done
         }
 
@@ -29,8 +35,15 @@ struct IntakeQueue {
     var isEmpty: Bool { tasks.isEmpty }
 
     mutating func add(
-        _ path: String, _ done: @escaping (Result<Image, ImageRefusal>) -> Void
-    ) { tasks.append(Task(path, done)) }
+        _ path: String, for service: ServiceName? = nil,
+        _ done: @escaping (Result<Image, ImageRefusal>) -> Void
+    ) { tasks.append(Task(path, service, done)) }
+
+    /// Does `action` once the images of upgrades of `service` that were asked for before are in.
+    func afterUpgrades(of service: ServiceName, _ action: @escaping () -> Void) {
+        guard let last = tasks.last(where: { $0.service == service }) else { return action() }
+        last.followers.append(action)
+    }
 
     /// The task at work, if it came to its end with this step.
     mutating func step() -> (Task, Result<Image, ImageRefusal>)? {
@@ -45,6 +58,7 @@ extension Supervisor {
     func takeInPart() {
         guard let (task, result) = intake.step() else { return }
         task.done(result)
+        for follower in task.followers { follower() }
     }
 
     /// Reads an image and has the service upgraded to it.
@@ -54,7 +68,7 @@ extension Supervisor {
         _ done: @escaping (Verdict) -> Void
     ) {
         let begun = freshNow()
-        intake.add(path) { result in
+        intake.add(path, for: service.name) { result in
             switch result {
             case .success(let image):
                 guard service.removal == nil else { return done(self.refusal(of: service, begun)) }
@@ -77,7 +91,7 @@ extension Supervisor {
         }
     }
 
-    private func refusal(of leaving: Service, _ begun: Moment) -> Verdict {
+    func refusal(of leaving: Service, _ begun: Moment) -> Verdict {
         Verdict(
             service: leaving.name, from: leaving.currentVersion, to: nil, digest: nil,
             outcome: .refused(.prepare, reason: "it is being removed"),
