@@ -41,6 +41,7 @@
  *     sleep MS      `slept`, after that time
  *     die LABEL     kills the version of that label; others answer `alive`
  *     die-all       kills every version
+ *     hang LABEL    the version of that label never answers; others answer `alive`
  *     exit0         exits with code 0 at once
  *     exit0 MS      `going`; exits with code 0 after that time, busy or not
  *     alloc MB      takes so much memory, writes to it and keeps it; dies if there is none
@@ -310,6 +311,9 @@ static bool answer(const baton_host *host, baton_call *call, const char *line)
         crash();
     } else if (strncmp(line, "die ", 4) == 0) {
         if (strcmp(line + 4, settings.version) == 0) crash();
+        snprintf(reply, sizeof reply, "alive");
+    } else if (strncmp(line, "hang ", 5) == 0) {
+        while (strcmp(line + 5, settings.version) == 0) pause();
         snprintf(reply, sizeof reply, "alive");
     } else if (strcmp(line, "exit0") == 0) {
         exit(0);
