@@ -73,8 +73,8 @@ extension Supervisor {
         guard connection.mayAsk(name) else {
             return connection.replyError(
                 slot, "ERR",
-                "this connection is subscribed: it takes SUBSCRIBE, UNSUBSCRIBE, PING and QUIT, or "
-                    + "everything after HELLO 3")
+                "this connection is subscribed: it takes SUBSCRIBE, UNSUBSCRIBE, PING and QUIT; "
+                    + "with HELLO 3 before SUBSCRIBE, everything")
         }
         switch name {
         case .call: call(command, slot)

@@ -158,6 +158,16 @@ extension Processes {
             #expect(throws: ClientError.disconnected) { _ = try events.next(deadline: soon) }
         }
 
+        @Test("batond's end does not wait for a subscriber that does not read")
+        func stoppingUnread() throws {
+            let events = try EventStream(daemon.runtime)
+            var control = try RESPConnection(path: daemon.runtime.controlSocket, deadline: soon)
+            for _ in 0..<600 { _ = try control.call("RELOAD", deadline: soon) }
+            #expect(try daemon.stop() == .code(0))
+            #expect(!daemon.logText.contains("not everything ended in time"))
+            _ = consume events
+        }
+
         // MARK: Of upgrades
 
         /// The events up to and with the first of `kind`.
