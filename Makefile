@@ -2,6 +2,7 @@
 #
 #   make run       builds, then runs batond in this terminal with the services ping and counter
 #   make test      builds and runs every test
+#   make simulate  runs the supervisor in simulated worlds: SEEDS=10000, or SEED=17 TRACE=1 for one
 #   make install   puts what was built below DESTDIR= PREFIX=/usr
 #   make bench     compares with the peers, side by side;  make bench-upgrade  only the upgrades
 #   make format    rewrites the Swift sources in the house style;  make lint  only complains
@@ -103,6 +104,16 @@ run: build
 test: test-deps venv
 	$(SWIFT) build -c release $(SWIFTFLAGS) --build-tests
 	$(SWIFT) test -c release $(SWIFTFLAGS) --skip-build
+
+# One process for each processor. The same seed is the same world.
+SEED ?= 1
+SEEDS ?= $(if $(TRACE),1,1000)
+JOBS ?= $(shell nproc)
+
+simulate: deps
+	$(SWIFT) build -c release $(SWIFTFLAGS) --product baton-simulate
+	@'$(BUILD)/baton-simulate' --seed '$(SEED)' --seeds '$(SEEDS)' --jobs '$(JOBS)' \
+	    $(if $(TRACE),--trace)
 
 # redis-py, for the test that talks to Baton with it.
 venv: test-deps

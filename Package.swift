@@ -132,7 +132,7 @@ let package = Package(
         .executableTarget(
             name: "baton-simulate",
             dependencies: [
-                "BatonSimulator",
+                "BatonSimulator", "BatonLinux", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -162,6 +162,8 @@ let package = Package(
             name: "BatonSystemdTests",
             dependencies: ["BatonSystemd", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["baton-simulate"], swiftSettings: strict),
         .testTarget(name: "SystemdTests", swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ] + plugins.map(\.target)

@@ -102,6 +102,9 @@ final class Faults {
         return dice.microseconds(30...600)
     }
 
+    /// Longer than this nobody waits who is waited for by nobody else.
+    var patience: Moment.Span { diskIsSlow ? .seconds(8) : .milliseconds(250) }
+
     func syncFails() -> Bool {
         guard !isCalm, let left = syncsUntilFailure else { return false }
         syncsUntilFailure = left > 1 ? left - 1 : nil

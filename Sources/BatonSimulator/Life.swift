@@ -141,7 +141,11 @@ extension Simulation {
             ledger.powerWasCut()
             bootID[0] &+= 1
         } else {
-            disk.copyForKill(to: places.kept)
+            if isMutant(.losesWrites) {
+                disk.copyWithLoss(to: places.kept)
+            } else {
+                disk.copyForKill(to: places.kept)
+            }
             if dice.chance(1, in: 4) { bootID[0] &+= 1 }
         }
     }

@@ -26,6 +26,22 @@ package final class Places {
 
     package func remove() { FileTree.remove(root) }
 
+    /// What the newest of this process's descriptors is.
+    package static var lastDescriptor: String {
+        let numbers = (try? DirectoryListing.names("/proc/self/fd"))?.compactMap { Int($0) }
+        // The last one is the listing's own.
+        guard let last = numbers?.sorted().dropLast().last else { return "" }
+        var target = [CChar](repeating: 0, count: 256)
+        let count = unsafe readlink("/proc/self/fd/\(last)", &target, target.count)
+        let bytes = target.prefix(max(0, count)).map(UInt8.init(bitPattern:))
+        return "\(last) is \(String(decoding: bytes, as: UTF8.self))"
+    }
+
+    /// Of this process.
+    package static var openDescriptors: Int {
+        (try? DirectoryListing.names("/proc/self/fd").count) ?? 0
+    }
+
     var hasKept: Bool { unsafe access(kept, F_OK) == 0 }
 
     /// batond's next life begins with what was kept of the last.

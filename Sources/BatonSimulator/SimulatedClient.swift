@@ -78,15 +78,15 @@ final class SimulatedClient {
         }
         guard let socket else { return connect() }
         socket.sendMore()
-        if isProbe { checkPatience() }
+        checkPatience(longestWait)
         if self.socket != nil { move() }
         think()
     }
 
-    /// The neighbour's client waits for nobody else's trouble.
-    private func checkPatience() {
-        guard longestWait > .seconds(8) else { return }
-        simulation.fail("the neighbour has not answered for \(longestWait)")
+    /// The neighbour's client waits for nobody else's trouble, only for the disk.
+    private func checkPatience(_ waited: Moment.Span) {
+        guard isProbe, waited > simulation.faults.patience else { return }
+        simulation.fail("the neighbour has not answered for \(waited)")
     }
 
     private func think() {
@@ -176,6 +176,7 @@ final class SimulatedClient {
             return simulation.fail("a client was answered what it never asked: \(answer)")
         }
         let asked = awaited.removeFirst()
+        checkPatience(simulation.now.since(asked.sentAt))
         let knowledge: Ledger.Knowledge
         switch answer {
         case .integer where asked.isReceipt: knowledge = .received

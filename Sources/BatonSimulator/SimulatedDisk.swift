@@ -16,9 +16,6 @@ final class SimulatedDisk {
     var isWatched = false
     /// A sync has failed in this life of batond.
     var hasFailed = false
-    /// A mutant: syncs do nothing, and say that they did.
-    var lies = false
-
     private var contents: [UInt64: [UInt8]] = [:]
     private var names: [UInt64: [FileTree.Entry]] = [:]
 
@@ -54,7 +51,7 @@ final class SimulatedDisk {
 
     func perform(_ job: DiskJob) -> DiskJob.Result {
         let result = DiskJob.perform(job)
-        guard isWatched, !lies else { return result }
+        guard isWatched else { return result }
         switch job {
         case .sync(let targets): for target in targets { synced(target.file.number) }
         // The file itself is zeros, or was synced before.
@@ -92,6 +89,17 @@ final class SimulatedDisk {
 
     /// Puts what batond would find into `target`, as its process has died.
     func copyForKill(to target: String) { FileTree.copy(root, to: target) }
+
+    /// The same, by a mutant that loses what was written last.
+    func copyWithLoss(to target: String) {
+        FileTree.copy(root, to: target) { path, _ in
+            var bytes = FileTree.read(path)
+            if path.hasSuffix(".segment"), let end = bytes.lastIndex(where: { $0 != 0 }), end > 8192 {
+                for index in (end - 200)...end { bytes[index] = 0 }
+            }
+            return bytes
+        }
+    }
 
     /// Puts what batond would find into `target`, as the power has gone.
     func copyForPowerCut(to target: String) { cut(root, to: target) }

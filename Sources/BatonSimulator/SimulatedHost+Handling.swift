@@ -47,6 +47,7 @@ extension SimulatedHost {
             if version.flaw == .neverSuspends { return beDeaf() }
             if mishap == .killedWhenAskedToSuspend { return end(.signal(SIGKILL)) }
             say(.suspended(generation: generation))
+            if simulation.isMutant(.goesOnWhenSuspended) { isRunning = true }
             if mishap == .killedWhenSuspended { isKilled() }
         case .stop:
             publish()
@@ -214,13 +215,24 @@ extension SimulatedHost {
             if let problem = simulation.ledger.problem(handling: message.id, in: state) {
                 return simulation.fail("host \(pid) of \(service) \(version.name): \(problem)")
             }
-            state.messages.append(message.id)
+            keep(message.id)
             stateChanged = true
             let reply = ModelReply(
                 id: message.id, place: state.messages.count - 1, version: version.name)
             write(.reply, sequence, reply.bytes(isLarge: message.trait == .largeReply))
         }
         publishPerhaps(sequence)
+    }
+
+    private func keep(_ id: MessageID) {
+        state.messages.append(id)
+        let last = state.messages.count - 1
+        if simulation.isMutant(.swapsMessages), last > 0, simulation.dice.chance(1, in: 20) {
+            state.messages.swapAt(last, last - 1)
+        }
+        if simulation.isMutant(.forgetsMessage), simulation.dice.chance(1, in: 20) {
+            state.messages[last] = MessageID(sender: 1000, count: last)
+        }
     }
 
     private func publishPerhaps(_ sequence: UInt64) {
@@ -264,11 +276,10 @@ extension SimulatedHost {
 
     func publish() {
         guard isDirty else { return }
-        // The mutant forgets the state for this once: it replies before it has handled.
-        if stateChanged, !simulation.isMutant(.repliesFirst) {
-            write(
-                .state, lastHandled,
-                state.bytes(format: version.format, ballast: version.ballast))
+        if stateChanged {
+            var bytes = state.bytes(format: version.format, ballast: version.ballast)
+            if simulation.isMutant(.repliesFirst) { swap(&bytes, &withheld) }
+            if !bytes.isEmpty { write(.state, lastHandled, bytes) }
             stateChanged = false
         }
         isDirty = false
@@ -276,6 +287,8 @@ extension SimulatedHost {
         inHand = nil
         ring.store(.inHand, 0)
         ring.store(.inHandSince, 0)
-        if outcomes.publish(ring) { _ = baton_eventfd_write(wakesSupervisor.number, 1) }
+        if outcomes.publish(ring), !simulation.isMutant(.forgetsToRing) {
+            _ = baton_eventfd_write(wakesSupervisor.number, 1)
+        }
     }
 }

@@ -58,6 +58,8 @@ final class SimulatedHost {
     var isDirty = false
     var stateChanged = false
     var usedMemory = false
+    /// By the mutant that publishes a state one batch too late.
+    var withheld: [UInt8] = []
     /// The last message of a replay, and what its end is called.
     var replay: (through: UInt64, generation: UInt32)?
 
@@ -147,7 +149,7 @@ final class SimulatedHost {
 
     /// SIGKILL is on its way.
     func isKilled() {
-        guard !isGone else { return }
+        guard !isGone, !simulation.isMutant(.survivesKill) else { return }
         doomedAt = simulation.now.advanced(by: simulation.dice.microseconds(0...200))
     }
 
@@ -222,20 +224,23 @@ final class SimulatedHost {
     func obey() {
         attention = ring.load(.attention)
         while case .awake = activity, let number = channel?.number {
-            let received: (bytes: [UInt8], descriptor: Int32?)
+            let bytes: [UInt8]
+            let descriptor: Descriptor?
             do throws(SystemError) {
                 switch try HostChannel.receive(on: number) {
                 case .nothing: return
                 case .end: return end(.code(0))
-                case .frame(let bytes, let descriptor): received = (bytes, descriptor)
+                case .frame(let frame, let number):
+                    bytes = frame
+                    descriptor = number.map { Descriptor(owning: $0) }
                 }
             } catch { return end(.code(70)) }
             commands += 1
             if case .deaf(let after) = mishap, commands > after { return beDeaf() }
-            guard let command = HostCommand(received.bytes) else {
+            guard let command = HostCommand(bytes) else {
                 return simulation.fail("host \(pid) was told what is no command")
             }
-            obey(command, received.descriptor.map { Descriptor(owning: $0) })
+            obey(command, descriptor)
         }
     }
 }

@@ -13,6 +13,8 @@ final class SimulatedWorker: DiskWorker {
     private let hasResults: Descriptor
     private var jobs: [DiskJob] = []
     private var results: [DiskJob.Result] = []
+    /// By a mutant.
+    private var late: DiskJob?
     /// When its next job is done.
     private(set) var wakeAt = Moment.distantFuture
 
@@ -48,9 +50,19 @@ final class SimulatedWorker: DiskWorker {
             simulation.disk.hasFailed = true
             results.append(.synced(SystemError("sync", code: EIO)))
         } else {
-            results.append(simulation.disk.perform(job))
+            results.append(perform(job))
         }
         _ = baton_eventfd_write(hasResults.number, 1)
         schedule()
+    }
+
+    private func perform(_ job: DiskJob) -> DiskJob.Result {
+        guard case .sync = job else { return simulation.disk.perform(job) }
+        if simulation.isMutant(.liesAboutSyncs) { return .synced(nil) }
+        guard simulation.isMutant(.syncsLate) else { return simulation.disk.perform(job) }
+        // The one before is done only now.
+        defer { late = job }
+        if let late { _ = simulation.disk.perform(late) }
+        return .synced(nil)
     }
 }

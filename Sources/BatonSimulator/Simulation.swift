@@ -23,14 +23,6 @@ package struct Outcome: Equatable, Sendable {
     package var steps: Int
 }
 
-/// A fault in what is simulated, to see that it is found.
-package enum Mutant: String, CaseIterable, Sendable {
-    /// Hosts publish replies one batch before the state that belongs to them.
-    case repliesFirst = "replies-first"
-    /// Syncs do nothing, and say that they did.
-    case liesAboutSyncs = "lies-about-syncs"
-}
-
 package final class Simulation {
     package let seed: UInt64
     let dice: Dice
@@ -73,7 +65,6 @@ package final class Simulation {
         faults = Faults(dice)
         disk = SimulatedDisk(root: places.state, dice: dice)
         disk.isWatched = faults.hasPowerCuts
-        disk.lies = mutant == .liesAboutSyncs
     }
 
     /// Trouble, until everybody has done what he wanted to; then calm, in which a sound version is

@@ -403,12 +403,12 @@ import Logging
         watched = []
         intake = IntakeQueue()
         reload = ReloadState()
-        (leaving, returning, groups) = ([], [:], [])
+        (returning, groups) = ([:], [])
         commit = GroupCommit()
         (touched, busy, toFlush, listeners, subscribers) = ([], [], [], [], [])
         for connection in connections.values { connection.shutDown() }
         connections = [:]
-        for service in services.values { service.abandon() }
-        services = [:]
+        for service in Array(services.values) + leaving { service.abandon() }
+        (services, leaving) = ([:], [])
     }
 }

@@ -27,7 +27,7 @@ private let picture: [String: Set<String>] = [
         "Logging", "Glibc",
     ],
     // Executables
-    "baton-simulate": ["BatonSimulator", "BatonLinux", "ArgumentParser", "Glibc"],
+    "baton-simulate": ["BatonSimulator", "BatonLinux", "CLinux", "ArgumentParser", "Glibc"],
     "batond": ["BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc"],
     "baton-host": ["BatonHost", "Glibc"],
     "baton": ["BatonClient", "ArgumentParser", "FoundationEssentials", "Glibc"],
