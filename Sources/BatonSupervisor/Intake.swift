@@ -82,8 +82,8 @@ extension Supervisor {
                     service: service.name, from: service.currentVersion, to: nil, digest: nil,
                     outcome: .refused(.prepare, reason: refusal.reason),
                     total: self.freshNow().since(begun))
-                service.emit(.refused, of: verdict)
                 guard !isDryRun else { return done(verdict) }
+                service.emit(.refused, of: verdict)
                 service.lastVerdict = verdict
                 if service.currentImage == nil { service.stop(because: refusal.reason) }
                 done(verdict)

@@ -275,7 +275,7 @@ extension Service {
             if target.cause == .boot { beginProbation() }
         }
         if resume || isWithoutHost { goOn() }
-        if currentImage == nil { stop(because: reason) }
+        if currentImage == nil, attempt?.request.isDryRun != true { stop(because: reason) }
         finish(.refused(phase, reason: reason))
     }
 
@@ -354,6 +354,8 @@ extension Service {
     }
 
     private func answer(_ request: UpgradeRequest, _ verdict: Verdict) {
+        // Of what was only tried nobody hears but who wanted to know.
+        if request.isDryRun { return request.done(verdict) }
         switch verdict.outcome {
         case .current, .wouldStart, .wouldUpgrade, .wouldRemove: return request.done(verdict)
         case .started, .removed: emit(.started, of: verdict)
