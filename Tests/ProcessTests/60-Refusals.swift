@@ -138,6 +138,20 @@ extension Processes {
             #expect(try client.ask("count") == "5")
         }
 
+        @Test("A constructor that hangs is refused in time; meanwhile the old one answers")
+        func hangingConstructor() throws {
+            let daemon = try TestDaemon(configuration: Self.bounds)
+            _ = try daemon.reload(Trial.first.image(), as: "trial")
+            try daemon.install(Trial.second("hang-constructor").image(), as: "trial")
+            let control = daemon.client
+            let reload = Background { try control.reload().decoded() }
+            let client = try daemon.lines("trial")
+            while !reload.isOver { #expect(try client.ask("version") == "1") }
+            let verdict = try #require(try reload.value().first)
+            #expect(verdict.verdict == .refused && verdict.phase == "prepare")
+            #expect(verdict.reason?.contains("within 2") == true, "\(verdict.reason ?? "")")
+        }
+
         @Test("A file that is no image is refused, whatever it is")
         func noImage() throws {
             let host = try daemon.status("faulty").pid

@@ -35,6 +35,95 @@ extension Processes {
             #expect(try client.ask("count") == "0002 count=1003")
         }
 
+        @Test("Other bytes in a file of the same size and time are seen")
+        func sameSizeAndTime() throws {
+            let path = "\(daemon.plugins)/stamp.so"
+            var before = stat()
+            #expect(unsafe stat(path, &before) == 0)
+            try daemon.install(Stamp.image(2), as: "stamp")
+            let times = [before.st_atim, before.st_mtim]
+            #expect(unsafe utimensat(AT_FDCWD, path, times, 0) == 0)
+            var after = stat()
+            #expect(unsafe stat(path, &after) == 0)
+            #expect(after.st_size == before.st_size)
+            #expect(
+                after.st_mtim.tv_sec == before.st_mtim.tv_sec
+                    && after.st_mtim.tv_nsec == before.st_mtim.tv_nsec)
+            #expect(try daemon.reload()["stamp"]?.verdict == .upgraded)
+            #expect(try daemon.call("stamp", "seen") == "0002 seen")
+        }
+
+        @Test("A half-written file is refused as such; the complete one then works")
+        func halfWritten() throws {
+            let client = try daemon.lines("stamp")
+            let image = try Stamp.image(2)
+            let file = try FileHandle(forWritingTo: URL(filePath: "\(daemon.plugins)/stamp.so"))
+            try file.truncate(atOffset: 0)
+            for part in [100, 4096, image.count / 2, image.count - 1] {
+                try file.write(contentsOf: image[Int(file.offset())..<part])
+                let verdict = try daemon.reload()["stamp"]
+                #expect(verdict?.verdict == .refused, "\(part) bytes")
+                #expect(
+                    verdict?.reason?.contains("stamp.so") == true
+                        && verdict?.reason?.contains("cut short") == true,
+                    "\(part) bytes: \(verdict?.reason ?? "")")
+                #expect(try client.ask("\(part)") == "0001 \(part)")
+            }
+            try file.write(contentsOf: image.suffix(1))
+            try file.close()
+            #expect(try daemon.reload()["stamp"]?.verdict == .upgraded)
+            #expect(try client.ask("count") == "0002 count=4")
+        }
+
+        @Test("What is no file of an operator's is refused with what it is; the running version stays")
+        func odd() throws {
+            if geteuid() == 0 {
+                // Not even root may read what it has no right to.
+                let setpriv = try #require(Tool.find("setpriv"))
+                daemon.prefix = [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
+                try daemon.stop()
+                try daemon.start()
+            }
+            let path = "\(daemon.plugins)/stamp.so"
+            let client = try daemon.lines("stamp")
+            func expectRefusal(_ reason: String, of image: Data? = nil, _ make: () -> Int32) throws {
+                try daemon.install(try Stamp.image(2), as: "stamp")
+                #expect(make() == 0, "\(reason)")
+                let reload = try daemon.baton("reload")
+                #expect(reload.exit == .code(1), "\(reason): \(reload.output)")
+                #expect(
+                    reload.error.contains("stamp.so") && reload.error.contains(reason),
+                    "\(reload.error)")
+                #expect(try client.ask("stays") == "0001 stays")
+                try FileManager.default.removeItem(atPath: path)
+            }
+            try expectRefusal("is not a regular file") {
+                unsafe unlink(path) + mkfifo(path, 0o644)
+            }
+            try expectRefusal("is not a regular file") {
+                unsafe unlink(path) + mkdir(path, 0o755)
+            }
+            try expectRefusal("is a symbolic link") {
+                unsafe unlink(path) + symlink(Products.image("stamp"), path)
+            }
+            try expectRefusal("is a symbolic link") {
+                unsafe unlink(path) + symlink("/nonexistent", path)
+            }
+            try expectRefusal("Permission denied") { unsafe chmod(path, 0) }
+            try expectRefusal("chmod o-w") { unsafe chmod(path, 0o757) }
+            if geteuid() == 0 {
+                try expectRefusal("belongs to user 12345") { unsafe chown(path, 12345, 0) }
+                #expect(unsafe chown(daemon.plugins, 12345, 0) == 0)
+                let reload = try daemon.baton("reload")
+                #expect(reload.exit == .code(1))
+                #expect(reload.error.contains("foreign"), "\(reload.error)")
+                #expect(unsafe chown(daemon.plugins, 0, 0) == 0)
+            }
+            try daemon.install(Stamp.image(2), as: "stamp")
+            #expect(try daemon.baton("reload").exit == .code(0))
+            #expect(try client.ask("upgraded") == "0002 upgraded")
+        }
+
         @Test("An emptied file changes nothing, and without any the release boots")
         func removed() throws {
             let path = "\(daemon.plugins)/stamp.so"

@@ -18,6 +18,8 @@ final class TestDaemon {
     /// What stands for the name of the machine's boot, 32 hexadecimal digits: another from the next
     /// start on is another boot.
     var bootID = String(repeating: "b", count: 32)
+    /// A command that becomes batond, such as `setpriv` with its options; none by default.
+    var prefix: [String] = []
     private var process: ChildProcess?
 
     /// Starts batond with `images`, paths by service, and waits until it is ready.
@@ -76,9 +78,11 @@ final class TestDaemon {
         let surroundings = Tool.surroundings.merging([
             "NOTIFY_SOCKET": notifications.path, "BATON_BOOT_ID": bootID,
         ]) { $1 }
+        let words =
+            prefix + [Products.program("batond")] + arguments
+            + (fault.map { ["--die-at", $0] } ?? [])
         let started = try ChildProcess(
-            Products.program("batond"), arguments + (fault.map { ["--die-at", $0] } ?? []),
-            environment: surroundings, output: log, error: log)
+            words[0], Array(words.dropFirst()), environment: surroundings, output: log, error: log)
         process = started
         begun = first
         let end = ContinuousClock.now.advanced(by: .patience)

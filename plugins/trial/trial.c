@@ -15,6 +15,7 @@
  *         crash-at N          the Nth message that this process handles, replayed or not, kills it
  *         crash-after MS      it crashes MS milliseconds after its first message, busy or not
  *         crash-constructor   it crashes while it is loaded
+ *         hang-constructor    it hangs while it is loaded
  *         old-table           its table is as long as in the first baton.h, and declares nothing
  *         differ              replies to `sum` begin with `~`
  *         snapshot-huge       each state that it hands over is 1 GiB
@@ -156,6 +157,7 @@ __attribute__((constructor)) static void construct(void)
     uint64_t none;
     if (!read_settings()) abort();
     if (begins(settings.plan, "crash-constructor", &none)) crash();
+    while (begins(settings.plan, "hang-constructor", &none)) pause();
 }
 
 /* ---- The state ---- */
