@@ -54,6 +54,8 @@ extension Service {
             restarts: settings.restarts, period: settings.restartPeriod, type: settings.restart)
         mailbox.byteLimit = configuration.limits.mailboxBytes
         releaseHeldUp()
+        // A release on probation begins the new one.
+        if settings.probation != old.probation, probationEnds != nil { beginProbation() }
         guard durability != old.durability else { return }
         // What was written before waits for a sync of the new kind.
         if mailbox.needsSync { supervisor.touch(self) }

@@ -30,6 +30,15 @@ extension Service {
     }
 
     private var whatItDoes: Explanation {
+        if removal != nil {
+            let inHand = inHand
+            return Explanation(
+                doing: "its file is gone, and it is being removed",
+                waitsFor: attempt != nil
+                    ? "the end of its upgrade"
+                    : "\(mailbox.unsettledCount) messages to be handled, and its hosts to end",
+                message: inHand?.message, since: inHand?.since)
+        }
         switch condition {
         case .starting:
             return Explanation(doing: "it starts", waitsFor: "its first version to be ready")

@@ -200,6 +200,11 @@ extension Service {
 
     private func lookForProgress() {
         let bound = limits.handleTimeout
+        // As long as it likes.
+        guard bound > .milliseconds(0) else {
+            watchesProgress = false
+            return
+        }
         _ = supervisor.after(Moment.Span(nanoseconds: bound.nanoseconds / 4)) { [weak self] in
             guard let self else { return }
             let now = self.supervisor.freshNow()

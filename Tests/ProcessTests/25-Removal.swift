@@ -58,6 +58,7 @@ extension Processes {
                 refused.error.contains("being removed") && refused.error.contains("reload"),
                 "\(refused.error)")
             #expect(try daemon.baton("suspend", "faulty").exit == .code(4))
+            #expect(try daemon.baton("explain", "faulty").output.contains("being removed"))
             try? client.send("late\n")
             #expect(try neighbour.ask("ping") == "pong")
 

@@ -50,6 +50,31 @@ extension Processes {
             #expect(try daemon.status("faulty").restarts > 0)
         }
 
+        @Test("Without handle_timeout a message takes as long as it takes; with one, that long")
+        func handleTimeout() throws {
+            let daemon = try TestDaemon(
+                plugins: "faulty", configuration: "limits: { handle_timeout: 0 }\n")
+            let client = try daemon.lines("faulty")
+            #expect(try client.ask("sleep 500") == "slept")
+            try daemon.configure("limits: { handle_timeout: 300ms }\n")
+            _ = try daemon.client.reload()
+            #expect(try client.ask("sleep 2000").hasPrefix("-POISON"))
+            #expect(try daemon.status("faulty").restarts == 3)
+        }
+
+        @Test("A probation that is under way takes the length that a reload gives it")
+        func probation() throws {
+            let daemon = try TestDaemon(
+                ["stamp": Products.image("stamp")], configuration: "probation: 1h\n")
+            #expect(try daemon.call("stamp", "a") == "0001 a")
+            #expect(try daemon.reload(Stamp.image(2), as: "stamp").release == "provisional")
+            #expect(try daemon.status("stamp").confirmedVersion == "0001")
+            try daemon.configure("services: { stamp: { probation: 100ms } }\n")
+            _ = try daemon.client.reload()
+            try wait(for: "the confirmation") { try daemon.status("stamp").release == "confirmed" }
+            #expect(try daemon.status("stamp").confirmedVersion == "0002")
+        }
+
         @Test("A limit that is raised lets those in who waited at it")
         func raised() throws {
             let daemon = try TestDaemon(
