@@ -61,6 +61,14 @@ package struct MailboxMachine: Equatable, Sendable {
         case byHand = 2
         /// Booted again before it was confirmed.
         case boot = 3
+
+        /// Whether it leads back to a version that was there before.
+        package var isWayBack: Bool {
+            switch self {
+            case .upgrade: false
+            case .rollback, .byHand, .boot: true
+            }
+        }
     }
 
     /// A switch there was.
@@ -198,13 +206,14 @@ extension MailboxMachine {
     }
 
     /// From the cursor on another release handles messages. It is provisional, unless there is
-    /// nothing to fall back to, or it is what one would fall back to.
+    /// nothing to fall back to, or it is what one would fall back to. Nobody goes back from a
+    /// confirmed release without a reason: it is nothing to fall back to.
     package mutating func apply(_ new: Switch) {
         switch tenure {
         case .none: tenure = .confirmed(new.release)
         case .confirmed(let old):
             tenure =
-                old.digest == new.release.digest
+                old.digest == new.release.digest || new.cause.isWayBack
                 ? .confirmed(new.release)
                 : .provisional(
                     new.release, Fallback(release: old, state: state, settled: settled))
@@ -261,10 +270,7 @@ extension MailboxMachine {
     private var version: String { release?.version ?? "" }
 
     private mutating func countUpgrade(_ cause: Cause) {
-        switch cause {
-        case .upgrade: upgrades += 1
-        case .rollback, .byHand, .boot: break
-        }
+        if !cause.isWayBack { upgrades += 1 }
     }
 
     /// No host comes by a message again that is settled and not needed for a rollback.

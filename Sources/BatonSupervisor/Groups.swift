@@ -107,6 +107,10 @@ extension Supervisor {
         perform(run.machine.removed(service.name), run)
     }
 
+    fileprivate func excuseInGroup(_ service: Service, _ deaths: Int) {
+        group(of: service)?.machine.excuse(deaths)
+    }
+
     fileprivate func forgiveGroup(of service: Service) { group(of: service)?.machine.forgive() }
 }
 
@@ -117,6 +121,12 @@ extension Service {
     func forgive() {
         restartPolicy.forgive()
         supervisor.forgiveGroup(of: self)
+    }
+
+    /// So many of its host's last deaths were a message's fault.
+    func excuse(_ deaths: Int) {
+        restartPolicy.excuse(deaths)
+        supervisor.excuseInGroup(self, deaths)
     }
 
     /// Ends its host in order; `memberHasStoodDown` follows.

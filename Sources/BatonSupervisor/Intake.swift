@@ -64,7 +64,7 @@ extension Supervisor {
     /// Reads an image and has the service upgraded to it.
     func takeIn(
         _ path: String, for service: Service, force: Bool = false, rehearse: Int? = nil,
-        allowed: Int? = nil, isDryRun: Bool = false, waits: Bool = false,
+        allowed: Int? = nil, isDryRun: Bool = false, waits: Bool = false, isReload: Bool = false,
         _ done: @escaping (Verdict) -> Void
     ) {
         let begun = freshNow()
@@ -72,6 +72,14 @@ extension Supervisor {
             switch result {
             case .success(let image):
                 guard service.removal == nil else { return done(self.refusal(of: service, begun)) }
+                if isReload, let reason = service.fault(with: image) {
+                    let refused = Verdict(
+                        service: service.name, from: service.currentVersion, to: nil,
+                        digest: image.digest, outcome: .refused(.prepare, reason: reason),
+                        total: self.freshNow().since(begun))
+                    if !isDryRun { service.emit(.refused, of: refused) }
+                    return done(refused)
+                }
                 if !isDryRun { service.diskDiffers = false }
                 service.request(
                     UpgradeRequest(

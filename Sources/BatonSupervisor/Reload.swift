@@ -193,7 +193,9 @@ extension Supervisor {
         guard quarantined[name] == nil else { return refuseQuarantined(name) }
         let isDryRun = reload.run?.manner.isDryRun == true
         if let service = services[name] {
-            return takeIn(path, for: service, isDryRun: isDryRun) { self.reloaded($0) }
+            return takeIn(path, for: service, isDryRun: isDryRun, isReload: true) {
+                self.reloaded($0)
+            }
         }
         if isDryRun { return look(at: path, for: name) }
         guard let service = open(name) else { return refuseQuarantined(name) }

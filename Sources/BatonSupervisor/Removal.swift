@@ -188,6 +188,7 @@ extension Supervisor {
         let service = leaving.remove(at: index)
         services[service.name] = nil
         memberIsGone(service)
+        tellThoseWhoWait(for: service)
         guard let removal = service.removal else { return }
         let verdict = removal.verdict(of: service, .removed(kept: removal.kept), at: freshNow())
         emit(
@@ -198,6 +199,21 @@ extension Supervisor {
         service.answerConfirmationWaiters(verdict)
         statusChanged()
         removal.done(verdict)
+    }
+
+    /// Their messages are kept, but whoever handles them one day does not know them any more.
+    private func tellThoseWhoWait(for service: Service) {
+        for run in service.waiting.takeAll() {
+            guard let connection = run.connection, connection.state != .closed else { continue }
+            for slot in run.slot..<run.slot + run.count {
+                connection.replyError(
+                    slot, "UNAVAILABLE",
+                    "\(service.name) was removed before this message was handled: it is kept, and "
+                        + "handled when \(service.name).so is back")
+            }
+            flushes(connection)
+        }
+        for connection in service.heldUp { resume(connection) }
     }
 
     /// It stays as it was.

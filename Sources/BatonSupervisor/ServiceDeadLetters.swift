@@ -16,7 +16,10 @@ extension Service {
         do throws(StoreError) {
             let attempts = try mailbox.recordAttempt(at: sequence)
             supervisor.touch(self)
-            if attempts >= limits.attempts { setAside(sequence, after: attempts) }
+            if attempts >= limits.attempts, setAside(sequence, after: attempts) {
+                // The present death is still to be counted.
+                excuse(Int(attempts) - 1)
+            }
         } catch {
             guard case .noRoom = error else { return supervisor.fail("\(name): \(error)") }
             log.warning("the attempt at message \(sequence) is not counted: \(error)")

@@ -53,6 +53,11 @@ extension Service {
         case .serving: break
         }
         if attempt != nil, upgrade.state != .idle { return whatTheUpgradeDoes }
+        if isHeld, let (message, since) = inHand {
+            return Explanation(
+                doing: "it is being suspended by hand, and finishes message \(message)",
+                waitsFor: "the plugin's 'handle' to return", message: message, since: since)
+        }
         if isHeld {
             return Explanation(
                 doing: "it is suspended by hand", waitsFor: "'baton resume \(name)'")

@@ -271,9 +271,12 @@ extension Service {
     }
 
     private func answerSuspendWaiters() {
-        let waiters = suspendWaiters
-        suspendWaiters = []
-        for waiter in waiters { waiter(nil) }
+        for waiter in takeSuspendWaiters() { waiter(nil) }
+    }
+
+    private func takeSuspendWaiters() -> [(String?) -> Void] {
+        defer { suspendWaiters = [] }
+        return suspendWaiters
     }
 
     // MARK: The end of a host
@@ -382,7 +385,7 @@ extension Service {
         if supervisor.groupHasLost(self, reason, wasNormal: wasNormal) { return }
         switch restartPolicy.died(at: supervisor.now, wasNormal: wasNormal) {
         case .stop(let why):
-            guard !rollsBackRatherThanStop("\(reason); \(why)", wasNormal: wasNormal) else { return }
+            guard !rollsBackRatherThanStop(reason, wasNormal: wasNormal) else { return }
             stop(because: "\(reason); \(why)")
         case .restart(let wait):
             restarts += 1
@@ -395,7 +398,9 @@ extension Service {
     func rollsBackRatherThanStop(_ reason: String, wasNormal: Bool) -> Bool {
         guard !rollbackHasFailed, versionBefore != nil, !mayEnd(wasNormal) else { return false }
         rollbackHasFailed = true
-        rollBack(because: reason)
+        rollBack(
+            because: "its host died more than \(settings.restarts) times in "
+                + "\(settings.restartPeriod), at last: \(reason)")
         return true
     }
 
@@ -449,6 +454,9 @@ extension Service {
 
     func resumeByHand() {
         isHeld = false
+        for waiter in takeSuspendWaiters() {
+            waiter("BUSY it was resumed before the message in hand was finished")
+        }
         if case .stopped = condition, currentImage != nil {
             forgive()
             startCurrent()

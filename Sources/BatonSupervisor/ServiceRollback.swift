@@ -72,6 +72,17 @@ extension Service {
             && rollbackTarget(.rollback) != nil
     }
 
+    /// Why a reload, which may be meant for other services, does not take this image again: it has
+    /// just been rolled back from.
+    func fault(with image: Image) -> String? {
+        let history = mailbox.standing.history
+        guard let last = history.last, last.cause == .rollback, last.release == mailbox.standing.release,
+            let failed = history.dropLast().last?.release, failed.digest == image.digest
+        else { return nil }
+        return "this image, \(failed.version), was rolled back from, as it failed: put another in its "
+            + "place, or 'baton upgrade \(name)' to try it again"
+    }
+
     // MARK: By whom
 
     /// - Parameter done: is given `rolledBack`, or `refused`.

@@ -39,6 +39,13 @@ struct WaitingQueue {
         runs.insert(Run(connection: nil, slot: 0, count: count), at: head)
     }
 
+    /// Everything that is waited for; nobody waits any more.
+    mutating func takeAll() -> [Run] {
+        let all = Array(runs[head...])
+        self = WaitingQueue()
+        return all
+    }
+
     /// The run of the next outcome.
     var first: Run? { head < runs.count ? runs[head] : nil }
 
