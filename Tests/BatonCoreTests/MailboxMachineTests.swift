@@ -73,13 +73,22 @@ struct MailboxMachineTests {
     @Test("A switch that brings a state leaves the one before it to the fallback")
     func stateOfASwitch() {
         var machine = MailboxPlace.confirmed.machine
-        machine.apply(Release.b.newly(.byHand, state: MailboxPlace.state("new", by: "b")))
+        machine.apply(Release.b.newly(state: MailboxPlace.state("new", by: "b")))
         #expect(machine.state == MailboxPlace.state("new", by: "b"))
         #expect(machine.fallback?.state == MailboxPlace.state("six", by: "a"))
         machine.apply(Release.a.newly(.boot, state: machine.fallback?.state))
         #expect(machine.state == MailboxPlace.state("six", by: "a"))
         let both = Release.a.newly(state: MailboxPlace.state("x", by: "a"), dropsState: true)
         #expect(!both.dropsState)
+    }
+
+    @Test(
+        "A way back from a confirmed release is confirmed: nobody falls back to what he has left",
+        arguments: [MailboxMachine.Cause.rollback, .byHand, .boot])
+    func wayBack(cause: MailboxMachine.Cause) {
+        var machine = MailboxPlace.confirmed.machine
+        machine.apply(Release.b.newly(cause))
+        #expect(machine.tenure == .confirmed(Release.b.newly(cause).release))
     }
 
     @Test("The last eight switches are remembered, each with its cause; upgrades are counted")

@@ -57,6 +57,26 @@ struct RestartPolicyTests {
     }
 
     /// OTP's table: which ends are followed by a start.
+    @Test("Deaths that were a message's fault are excused, but for one")
+    func excused() {
+        var policy = RestartPolicy(restarts: 2, period: .seconds(30))
+        for message in 0..<2 {
+            for attempt in 0..<2 {
+                _ = policy.died(at: moment(UInt64(message * 3 + attempt)), wasNormal: false)
+            }
+            // The third death over it: it is set aside.
+            policy.excuse(2)
+            let decision = policy.died(at: moment(UInt64(message * 3 + 2)), wasNormal: false)
+            if case .stop = decision { Issue.record("stopped at message \(message)") }
+        }
+        guard case .stop = policy.died(at: moment(7), wasNormal: false) else {
+            Issue.record("three messages in a row are more than may be")
+            return
+        }
+        policy.excuse(100)
+        #expect(policy.died(at: moment(8), wasNormal: false) == .restart(after: .milliseconds(0)))
+    }
+
     private static let types: [(type: RestartType, wasNormal: Bool, isRestarted: Bool)] = [
         (.permanent, true, true), (.permanent, false, true),
         (.transient, true, false), (.transient, false, true),
