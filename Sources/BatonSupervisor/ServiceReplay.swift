@@ -37,6 +37,8 @@ extension Service {
             cursor: target.settled, through: mailbox.standing.settled, state: target.state,
             passed: target.passed)
         guard target.settled < mailbox.standing.settled else {
+            // It is told where to go on, and what to pass over.
+            candidate.hasRun = false
             return perform(upgrade.candidateIsQuiet())
         }
         expect(within: limits.replayTimeout)
