@@ -109,9 +109,9 @@ package struct Daemon: Sendable {
 
     /// Goes back to the version before.
     package func rollback(
-        _ service: String, patience: Duration = .seconds(120)
+        _ service: String, force: Bool = false, patience: Duration = .seconds(120)
     ) throws(ClientError) -> Report<ServiceVerdict> {
-        let arguments = ["ROLLBACK", service]
+        let arguments = ["ROLLBACK", service] + (force ? ["FORCE"] : [])
         return Report(json: try bulk(ask(runtime.controlSocket, arguments, patience: patience)))
     }
 

@@ -234,8 +234,7 @@ package struct UpgradeMachine: Sendable {
                     + "hangs, or prepare_timeout is too short")
         case .suspending:
             return candidateFailed(
-                "busy: \(busy), \(bound) after it was asked to stop; try again, or "
-                    + "'baton upgrade --force'")
+                "busy: \(busy), \(bound) after it was asked to stop; try again, or with --force")
         case .loading:
             return candidateFailed(
                 "the candidate did not take the state within \(bound): its migration hangs, "
@@ -247,7 +246,8 @@ package struct UpgradeMachine: Sendable {
         // Not its end, so the message is not at fault for certain.
         case .trying:
             return refuse(
-                .load, "the message that the current version died of was not handled within "
+                .load,
+                "the message that the current version died of was not handled within "
                     + "\(bound)", resume: true)
         // The disk decides; the watchdog bounds it.
         case .idle, .switching: return .nothing

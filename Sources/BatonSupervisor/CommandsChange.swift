@@ -50,6 +50,11 @@ extension Supervisor {
 
     func rollback(_ command: Command, _ slot: UInt64) {
         guard let service = service(command, slot) else { return }
+        let isForced = command.count > 1
+        if isForced, unsafe CommandOption(command.bytes(2)) != .force {
+            return command.connection.replyError(
+                slot, "ERR", "usage: " + CommandName.rollback.usage)
+        }
         let begun = freshNow()
         let done: (Verdict) -> Void = { verdict in
             self.answer(command.connection, slot, StatusReport.verdict(verdict))
@@ -57,7 +62,7 @@ extension Supervisor {
         // In the order in which they were asked for.
         intake.afterUpgrades(of: service.name) {
             guard service.removal == nil else { return done(self.refusal(of: service, begun)) }
-            service.rollbackByHand(done)
+            service.rollbackByHand(force: isForced, done)
         }
     }
 

@@ -85,11 +85,13 @@ extension Service {
 
     // MARK: By whom
 
+    /// - Parameter force: end a message that does not finish in time.
     /// - Parameter done: is given `rolledBack`, or `refused`.
-    func rollbackByHand(_ done: @escaping (Verdict) -> Void) {
-        request(
-            UpgradeRequest(
-                goal: .versionBefore(.byHand, reason: "asked for by 'baton rollback'"), done: done))
+    func rollbackByHand(force: Bool = false, _ done: @escaping (Verdict) -> Void) {
+        var request = UpgradeRequest(
+            goal: .versionBefore(.byHand, reason: "asked for by 'baton rollback'"), done: done)
+        request.force = force
+        self.request(request)
     }
 
     /// The current version has failed. What was asked for meanwhile comes after it.

@@ -47,7 +47,8 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .quit: 0...0
         case .reload: 0...2
         case .upgrade: 1...10
-        case .explain, .rollback, .confirm, .suspend, .resume, .purge, .select: 1...1
+        case .rollback: 1...2
+        case .explain, .confirm, .suspend, .resume, .purge, .select: 1...1
         case .redeliver, .discard: 2...2
         case .hello: 0...6
         case .client, .config: 1...64
@@ -96,7 +97,7 @@ package enum CommandName: String, CaseIterable, Sendable {
         case .reload: "RELOAD [DRYRUN] [WAIT]"
         case .upgrade:
             "UPGRADE service [IMAGE path] [FORCE] [REHEARSE count [ALLOW count]] [DRYRUN] [WAIT]"
-        case .rollback: "ROLLBACK service"
+        case .rollback: "ROLLBACK service [FORCE]"
         case .confirm: "CONFIRM service"
         case .redeliver: "REDELIVER service sequence|ALL"
         case .discard: "DISCARD service sequence|ALL"

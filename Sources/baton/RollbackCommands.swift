@@ -22,12 +22,15 @@ struct Rollback: DaemonCommand {
 
     @Argument(help: "The service.")
     var service: String
+    @Flag(help: "End a version that does not finish the message in hand; the old one gets it.")
+    var force = false
     @OptionGroup var patience: UpgradePatience
     @OptionGroup var json: JSONFlag
     @OptionGroup var place: DaemonPlace
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
-        let report = try daemon.rollback(service, patience: patience.timeout.duration)
+        let report = try daemon.rollback(
+            service, force: force, patience: patience.timeout.duration)
         let verdict = try report.decoded()
         if json.isSet {
             Output.line(report.json)

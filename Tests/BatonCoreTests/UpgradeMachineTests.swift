@@ -159,7 +159,7 @@ struct UpgradeMachineTests {
         #expect(
             reason(.suspending, .deadlinePassed)
                 == "busy: message 7 has been handled for 9 s, 10 s after it was asked to stop; "
-                + "try again, or 'baton upgrade --force'")
+                + "try again, or with --force")
         #expect(reason(.preparing, .deadlinePassed)?.contains("prepare_timeout") == true)
         #expect(reason(.loading, .deadlinePassed)?.contains("migrate_timeout") == true)
         #expect(reason(.replaying, .deadlinePassed)?.contains("replay_timeout") == true)

@@ -200,6 +200,65 @@ extension Processes {
             #expect(try client.ask("version") == (takesBoth ? "1" : "2"))
         }
 
+        @Test(
+            "By hand while a message is in hand: refused as busy, or forced; the old one gets it then"
+        )
+        func busy() throws {
+            let daemon = try TestDaemon(
+                .first, configuration: Self.long + "limits: {suspend_timeout: 300ms}\n")
+            let client = try daemon.lines("trial")
+            #expect(try client.ask("sum 40") == "40")
+            #expect(try daemon.upgrade(to: .second).verdict == .upgraded)
+            #expect(try client.ask("sum 1") == "41")
+            try client.send("hang 2\nsum 1\n")
+            try wait(for: "the message in hand") { try daemon.trial().messageInHand == 3 }
+            let old = try daemon.trial().oldPid
+            let refused = try daemon.baton("rollback", "trial")
+            #expect(refused.exit == .code(1))
+            #expect(refused.error.contains("busy: message 3"), "\(refused.error)")
+            #expect(refused.error.contains("--force"), "\(refused.error)")
+            // The old version stands where it stood.
+            #expect(try daemon.trial().oldPid == old)
+            let forced = try daemon.baton("rollback", "trial", "--force")
+            #expect(forced.exit == .code(0), "\(forced.error)")
+            #expect(try daemon.trial().pid == old)
+            #expect(try client.lines(2) == ["alive", "42"])
+            #expect(try client.ask("count") == "3")
+            #expect(try daemon.trial().restarts == 0)
+        }
+
+        @Test(
+            "A message in which the new version hangs: its time is bounded, the old one answers it")
+        func hang() throws {
+            let daemon = try TestDaemon(
+                .first, configuration: Self.long + "limits: {handle_timeout: 400ms}\n")
+            let client = try daemon.lines("trial")
+            #expect(try client.ask("sum 40") == "40")
+            #expect(try daemon.upgrade(to: .second).verdict == .upgraded)
+            try client.send("sum 1\nhang 2\nsum 1\n")
+            #expect(try client.lines(3) == ["41", "alive", "42"])
+            let verdict = try #require(try daemon.trial().lastUpgrade)
+            #expect(verdict.verdict == .rolledBack)
+            #expect(verdict.reason?.contains("handle_timeout") == true, "\(verdict)")
+        }
+
+        @Test("Suspended by hand: a rollback is made all the same, and what waits goes on waiting")
+        func suspended() throws {
+            let daemon = try TestDaemon(.first, configuration: Self.long)
+            let client = try daemon.lines("trial")
+            #expect(try client.ask("sum 40") == "40")
+            #expect(try daemon.upgrade(to: .second).verdict == .upgraded)
+            #expect(try client.ask("sum 1") == "41")
+            try daemon.client.change(.suspend, "trial")
+            try client.send("die 2\nsum 1\n")
+            try wait(for: "the messages") { try daemon.trial().waiting == 2 }
+            #expect(try daemon.rollback().verdict == .rolledBack)
+            let status = try daemon.trial()
+            #expect(status.state == .suspended && status.waiting == 2 && status.version == "1")
+            try daemon.client.change(.resume, "trial")
+            #expect(try client.lines(2) == ["alive", "42"])
+        }
+
         @Test("There is no version before: refused, and nothing happens")
         func nothingBefore() throws {
             let daemon = try TestDaemon(.first, configuration: Self.long)
