@@ -253,6 +253,39 @@ extension Processes {
             #expect(try daemon.call("counter", "?") == "sum=7")
         }
 
+        @Test("kill -9 at any time of a removal or a return: each message is handled once")
+        func killedAtAnyTime() throws {
+            let daemon = try TestDaemon(
+                plugins: "counter", "ping", configuration: "limits: { attempts: 1000 }\n")
+            var sent = 0
+            for round in 0..<24 {
+                let isThere = try daemon.knows("counter")
+                if isThere {
+                    for _ in 1...20 { try daemon.send("counter", "1") }
+                    sent += 20
+                    if round % 3 == 0 { try daemon.client.change(.suspend, "counter") }
+                    try daemon.uninstall("counter")
+                } else {
+                    try daemon.install(
+                        Products.image(round % 2 == 0 ? "counter" : "counter-2"), as: "counter")
+                }
+                daemon.signal(SIGHUP)
+                usleep(UInt32(round) * 700)
+                try daemon.killHard()
+                try daemon.start()
+                // Whatever was cut off is done by the next reload. (Version 1 is refused after 2.)
+                let verdict = try daemon.reload()["counter"]?.verdict
+                #expect(verdict != .refused || !isThere)
+                #expect(try daemon.knows("counter") == !isThere)
+            }
+            if try !daemon.knows("counter") {
+                try daemon.install(Products.image("counter-2"), as: "counter")
+                _ = try daemon.reload()
+            }
+            let sum = try daemon.call("counter", "?")
+            #expect(sum.hasPrefix("sum=\(sent)"), "\(sum), sent \(sent)")
+        }
+
         @Test("Removed and put back again and again, nothing is lost and nothing is left open")
         func again() throws {
             let daemon = try TestDaemon(plugins: "counter", "ping")

@@ -177,6 +177,73 @@ extension Processes {
             }
         }
 
+        @Test("A member that fails in its probation is rolled back; the others notice nothing")
+        func rollback() throws {
+            let daemon = try TestDaemon(
+                ["b": Products.image("faulty")],
+                configuration: "groups: { pair: { strategy: one_for_all, services: [b] } }\n")
+            _ = try daemon.reload(Trial.first.image(), as: "a")
+            try daemon.configure("groups: { pair: { strategy: one_for_all, services: [a, b] } }\n")
+            #expect(try daemon.baton("reload").exit == .code(0))
+            #expect(try daemon.call("a", "sum 1") == "1")
+            let before = try hosts(daemon)
+            #expect(
+                try daemon.reload(Trial.second("crash-after 100").image(), as: "a").verdict
+                    == .upgraded)
+            #expect(try daemon.call("a", "sum 2") == "3")
+            try wait(for: "the rollback") { try daemon.status("a").version == "1" }
+            #expect(try daemon.call("a", "sum") == "3")
+            #expect(try hosts(daemon)["b"] == before["b"])
+        }
+
+        @Test("Before a group stops, the version before of the member at fault is tried")
+        func rollbackInsteadOfSurrender() throws {
+            let daemon = try Self.start("one_for_all", ", restarts: 0")
+            try daemon.configure(Self.group("one_for_all", ", restarts: 0") + "probation: 0s\n")
+            let image = try Products.bytes("faulty") + Data("2".utf8)
+            #expect(try daemon.reload(image, as: "b").verdict == .upgraded)
+            let digest = try daemon.status("b").digest
+            let before = try hosts(daemon)
+            try killHost(of: "b", daemon)
+            try wait(for: "the rollback") { try daemon.status("b").digest != digest }
+            #expect(try daemon.call("b", "count") == "1")
+            let after = try hosts(daemon)
+            #expect(after["a"] == before["a"] && after["c"] == before["c"])
+            // The next time there is none left.
+            try killHost(of: "b", daemon)
+            for name in Self.names {
+                try wait(for: "the stop of \(name)") { try daemon.status(name).state == .stopped }
+            }
+        }
+
+        @Test("Members are upgraded while the group is started again, and the other way round")
+        func upgrades() throws {
+            let daemon = try Self.start("one_for_all", ", restarts: 1000, restart_period: 100ms")
+            try daemon.configure(
+                Self.group("one_for_all", ", restarts: 1000, restart_period: 100ms")
+                    + "probation: 0s\nlimits: { attempts: 1000 }\n")
+            #expect(try daemon.baton("reload").exit == .code(0))
+            let image = try Products.bytes("faulty")
+            let client = try daemon.lines("c")
+            var upgrades = 0
+            for round in 1...20 {
+                try daemon.install(image + Data("\(round)".utf8), as: "c")
+                let control = daemon.client
+                let reload = Background { try control.reload().decoded() }
+                try client.send(String(repeating: "x\n", count: 50))
+                usleep(UInt32(round) * 1000)
+                if let host = try daemon.status(Self.names[round % 3]).pid {
+                    _ = kill(pid_t(host), SIGKILL)
+                }
+                let verdict = try #require(try reload.value().first { $0.service == "c" })
+                if verdict.verdict == .upgraded { upgrades += 1 }
+                #expect(try client.lines(50) == Array(repeating: "x", count: 50))
+            }
+            #expect(try daemon.call("c", "count") == "1001")
+            #expect(upgrades > 0)
+            for name in Self.names { #expect(try daemon.call(name, "well") == "well") }
+        }
+
         @Test("Members killed again and again under load, some while they start: nothing is lost")
         func chaos() throws {
             let daemon = try Self.start("one_for_all", ", restarts: 1000, restart_period: 100ms")
