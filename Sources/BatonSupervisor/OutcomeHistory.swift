@@ -6,7 +6,7 @@ import BatonCore
 import BatonLinux
 
 struct OutcomeHistory {
-    /// A batch that was taken: what was before it.
+    /// A place between two outcomes, where the state is known.
     private struct Mark {
         var position: UInt64
         var settled: SequenceNumber
@@ -45,6 +45,8 @@ struct OutcomeHistory {
     private var stateBytes = 0
 
     private static let mostMarks = 1024
+    /// How far apart marks within one batch lie.
+    static let spacing: UInt64 = 4096
     private static let mostStateBytes = 4 << 20
 
     mutating func forget() {
@@ -52,11 +54,16 @@ struct OutcomeHistory {
         stateBytes = 0
     }
 
-    /// A batch is about to be taken at `position` of the ring.
+    /// At `position` of the ring everything up to `settled` has been taken, and this is the state.
+    /// - Parameter spacing: bytes of the ring that must lie between this mark and the one before.
     mutating func note(
-        position: UInt64, settled: SequenceNumber, state: MailboxMachine.State?
+        position: UInt64, settled: SequenceNumber, state: MailboxMachine.State?, spacing: UInt64 = 0
     ) {
-        if let last = marks.last, last.settled == settled { return }
+        if let last = marks.last,
+            last.settled == settled || position &- last.position < spacing
+        {
+            return
+        }
         marks.append(Mark(position: position, settled: settled, state: state))
         stateBytes += state?.bytes.count ?? 0
         guard marks.count > Self.mostMarks || stateBytes > Self.mostStateBytes else { return }

@@ -67,10 +67,6 @@ extension Supervisor {
         service.log.notice(
             "its file is gone from \(configuration.directories.plugins): it is being removed")
         closeListener(of: service.name)
-        for connection in connections.values {
-            guard case .lines(let its) = connection.wire, its === service else { continue }
-            turnAway(connection)
-        }
         removal.deadline = after(configuration.limits.drainTimeout) { [weak self, weak service] in
             guard let self, let service, removal.stage == .draining else { return }
             removal.deadline = nil
@@ -167,6 +163,10 @@ extension Supervisor {
         removal.stage = .ending
         removal.kept = service.mailbox.unsettledCount
         removal.parting = service.dismissHosts()
+        for connection in connections.values {
+            guard case .lines(let its) = connection.wire, its === service else { continue }
+            turnAway(connection)
+        }
     }
 
     /// A host has ended that somebody waits for.
@@ -225,6 +225,7 @@ extension Supervisor {
         do throws(SystemError) {
             try listen(.service(service), at: socketPath(of: service.name), mode: 0o660)
         } catch { service.log.error("it has no socket any more: \(error)") }
+        service.releaseHeldUp()
         let verdict = removal.verdict(of: service, .refused(.drain, reason: reason), at: freshNow())
         service.lastVerdict = verdict
         service.emit(.refused, of: verdict)

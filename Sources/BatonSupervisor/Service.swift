@@ -134,6 +134,11 @@ package final class Service {
     func absorb(
         lines input: UnsafeRawBufferPointer, from connection: Connection, consumed: inout Int
     ) -> Absorbed {
+        // Whether it leaves is not certain yet: its clients wait to hear.
+        guard removal == nil else {
+            heldUp.append(connection)
+            return .enough
+        }
         let limit = supervisor.configuration.limits.repliesPending
         let room = UInt64(limit) - min(UInt64(limit), connection.pendingCount)
         let before = mailbox.appended
@@ -231,6 +236,13 @@ package final class Service {
                 if let reason = unsafe take(kind, sequence, payload, host, &cursor, &state) {
                     return undo(host, reason, upTo: cursor)
                 }
+                if let state, kind == .state || kind == .largeState {
+                    history.note(
+                        position: host.reader.position, settled: cursor,
+                        state: MailboxMachine.State(
+                            bytes: state, version: currentVersion ?? "", format: host.stateVersion),
+                        spacing: OutcomeHistory.spacing)
+                }
             }
         }
         host.outcomesTaken()
@@ -280,14 +292,23 @@ package final class Service {
         if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
     }
 
+    /// Replies taken before their place is noted for a rehearsal.
+    private static let repliesInARow: UInt64 = 1024
+
     /// Plain replies, as many as stand in a row for one client: almost all there are.
     private func takeReplies(from host: HostProcess, _ cursor: inout SequenceNumber) {
         while let run = waiting.first, let connection = run.connection {
             let count = connection.takeReplies(
-                from: host, after: cursor.value, slot: run.slot, atMost: run.count, gated: isGated)
+                from: host, after: cursor.value, slot: run.slot,
+                atMost: min(run.count, Self.repliesInARow), gated: isGated)
             guard count > 0 else { return }
             waiting.advance(by: count)
             cursor = cursor.advanced(by: count)
+            if !host.mayHaveState {
+                history.note(
+                    position: host.reader.position, settled: cursor, state: nil,
+                    spacing: OutcomeHistory.spacing)
+            }
             note(replyTo: connection)
         }
     }
@@ -402,47 +423,6 @@ package final class Service {
         if durability == .interval { supervisor.commitsSoon(self) }
         publish()
         supervisor.noteBusy(self)
-    }
-
-    /// Lets the host in charge read what is written, sending it the segments it lacks.
-    func publish() {
-        guard let host = current, case .running = host.machine.state else { return }
-        publish(to: host)
-    }
-
-    func publish(to host: HostProcess) {
-        sendSegments(to: host)
-        let readable = mailbox.readable
-        guard readable.segment > host.sentThrough else { return host.publish(readable) }
-        // Not all segments are there yet: up to the end of the last that is.
-        if let next = mailbox.segments(from: host.sentThrough + 1).first {
-            host.publish(LogPosition(segment: host.sentThrough, offset: next.previousEnd))
-        }
-    }
-
-    /// Segments that a host may hold open beyond the cursor.
-    private static let segmentsAhead: UInt32 = 32
-
-    /// - Parameter start: the message from which on it reads; the next one if not said.
-    func sendSegments(to host: HostProcess, from start: SequenceNumber? = nil) {
-        let next = mailbox.position(of: mailbox.standing.settled.next).segment
-        let first = start.map { mailbox.position(of: $0).segment } ?? next
-        let last = min(mailbox.readable.segment, next + Self.segmentsAhead)
-        guard host.sentThrough < last else { return }
-        for segment in mailbox.segments(from: max(first, host.sentThrough + 1))
-        where segment.ordinal <= last {
-            do throws(StoreError) {
-                let file = try mailbox.openForReading(segment.ordinal)
-                host.send(
-                    .segment(
-                        ordinal: segment.ordinal, byteCount: segment.byteCount,
-                        previousEnd: segment.previousEnd), descriptors: [file.number])
-            } catch {
-                host.kill("segment \(segment.ordinal) could not be opened for it: \(error)")
-                return
-            }
-            host.sentThrough = segment.ordinal
-        }
     }
 
     func releaseHeldUp() {

@@ -291,8 +291,15 @@ extension Service {
                 undone.isConfirmed = verdict.isConfirmed
                 done(undone)
             }
-        case .upgraded, .started, .removed:
+        case .upgraded, .started:
             for (waiting, done) in takeConfirmationWaiters() { done(waiting) }
+        case .removed:
+            for (waiting, done) in takeConfirmationWaiters() {
+                var cut = waiting
+                cut.outcome = .refused(
+                    .resume, reason: "\(name) was removed before its release was confirmed")
+                done(cut)
+            }
         case .current, .refused, .wouldStart, .wouldUpgrade, .wouldRemove: break
         }
     }

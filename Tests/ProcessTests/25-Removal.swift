@@ -91,11 +91,30 @@ extension Processes {
             #expect(reload.error.contains("2 messages wait after 300 ms"), "\(reload.error)")
             let verdict = try daemon.status("faulty").lastUpgrade
             #expect(verdict?.verdict == .refused && verdict?.phase == "drain")
-            // It was read no further, but has its replies.
-            #expect(try client.remainingLines() == ["slept", "kept"])
-            #expect(try daemon.lines("faulty").ask("count") == "2")
+            // As if nothing had been: the client goes on, on the same connection.
+            #expect(try client.lines(2) == ["slept", "kept"])
+            #expect(try client.ask("count") == "2")
+            #expect(try daemon.lines("faulty").ask("count") == "3")
             #expect(try daemon.status("faulty").restarts == 0)
             #expect(try daemon.reload()["faulty"]?.verdict.rawValue == "removed")
+        }
+
+        @Test("Who waits when a service goes is told, and nothing of him is left")
+        func whoWaits() throws {
+            let daemon = try TestDaemon(plugins: "counter", "ping")
+            let idle = try daemon.lines("counter")
+            let waits = try daemon.lines("counter")
+            try daemon.client.change(.suspend, "counter")
+            try waits.send("2\n3\n")
+            try wait(for: "two messages") { try daemon.status("counter").appended == 2 }
+            try daemon.uninstall("counter")
+            #expect(try daemon.reload()["counter"]?.verdict.rawValue == "removed")
+            let told = try waits.remainingLines()
+            #expect(told.count == 2 && told.allSatisfy { $0.hasPrefix("-UNAVAILABLE") }, "\(told)")
+            #expect(try idle.remainingLines() == [])
+            try daemon.install(Products.image("counter"), as: "counter")
+            #expect(try daemon.reload()["counter"]?.verdict.rawValue == "started")
+            #expect(try daemon.lines("counter").ask("1") == "6")
         }
 
         @Test("Suspended by hand it goes at once with what waits, and handles it when it is back")
