@@ -51,9 +51,8 @@ package final class Service {
     var restarts = 0
     /// Where its last outcomes can be found again.
     var history = OutcomeHistory()
-    /// When it was last seen to make progress, for a host that hangs.
-    var progress: (settled: SequenceNumber, at: Moment)?
-    var watchesProgress = false
+    /// For a host that hangs.
+    var watch: ProgressWatch?
 
     // The upgrade.
     var upgrade = UpgradeMachine()

@@ -190,41 +190,6 @@ extension Service {
 
     // MARK: Handing the cursor
 
-    /// A host that makes no progress is ended: one timer while messages wait, none at rest.
-    func watchProgress() {
-        guard !watchesProgress, !waiting.isEmpty else { return }
-        watchesProgress = true
-        progress = (mailbox.standing.settled, supervisor.now)
-        lookForProgress()
-    }
-
-    private func lookForProgress() {
-        let bound = limits.handleTimeout
-        // As long as it likes.
-        guard bound > .milliseconds(0) else {
-            watchesProgress = false
-            return
-        }
-        _ = supervisor.after(Moment.Span(nanoseconds: bound.nanoseconds / 4)) { [weak self] in
-            guard let self else { return }
-            let now = self.supervisor.freshNow()
-            guard !self.waiting.isEmpty, let progress = self.progress,
-                let host = self.current, case .running = host.machine.state
-            else {
-                self.watchesProgress = false
-                return
-            }
-            if progress.settled != self.mailbox.standing.settled || self.isHeldUpByClient {
-                self.progress = (self.mailbox.standing.settled, now)
-            } else if now.since(progress.at) >= bound {
-                self.watchesProgress = false
-                host.kill("\(self.busyText), and handle_timeout is \(bound)")
-                return
-            }
-            self.lookForProgress()
-        }
-    }
-
     /// Lets the current host handle messages, if nothing bars it.
     func resumeCurrent() {
         guard !isHeld, !supervisor.isStopping, let host = current else { return }
