@@ -110,34 +110,6 @@ extension Processes {
             try expectUntouched(host: host, handled: 3)
         }
 
-        @Test("A busy version is not interrupted: refused, the message named; force ends it")
-        func busy() throws {
-            let daemon = try TestDaemon(
-                plugins: "faulty", configuration: "limits: {suspend_timeout: 300ms}\n")
-            let client = try daemon.lines("faulty")
-            #expect(try client.ask("first") == "first")
-            try daemon.occupy("faulty", client, with: "sleep 1500")
-            try client.send("last\n")
-            let other = try daemon.directory.write(
-                Products.bytes("faulty") + Data("other".utf8), "other.so")
-            let refused = try daemon.upgrade("faulty", to: other)
-            #expect(refused.verdict == .refused)
-            #expect(refused.phase == "suspend")
-            #expect(
-                refused.reason?.contains("busy") == true
-                    && refused.reason?.contains("message 2") == true, "\(refused.reason ?? "")")
-            #expect(try client.lines(2) == ["slept", "last"])
-            #expect(try daemon.status("faulty").restarts == 0)
-
-            // The message in hand is given to the new version.
-            try daemon.occupy("faulty", client, with: "sleep 1500")
-            try client.send("last\n")
-            let forced = try daemon.baton("upgrade", "faulty", "--image", other, "--force")
-            #expect(forced.exit == .code(0), "\(forced.error)")
-            #expect(try client.lines(2) == ["slept", "last"])
-            #expect(try client.ask("count") == "5")
-        }
-
         @Test("A constructor that hangs is refused in time; meanwhile the old one answers")
         func hangingConstructor() throws {
             let daemon = try TestDaemon(configuration: Self.bounds)
