@@ -124,10 +124,10 @@ package struct GroupMachine: Sendable {
         }
     }
 
-    /// New code, or the operator's word: what was before does not count.
     /// So many of the last deaths were a message's fault.
     package mutating func excuse(_ count: Int) { policy.excuse(count) }
 
+    /// New code, or the operator's word: what was before does not count.
     package mutating func forgive() { policy.forgive() }
 
     /// Whether it is on the way to where nobody runs any more.

@@ -81,10 +81,11 @@ extension Supervisor {
                     return done(refused)
                 }
                 if !isDryRun { service.diskDiffers = false }
-                service.request(
-                    UpgradeRequest(
-                        image: image, force: force, rehearse: rehearse, allowed: allowed,
-                        isDryRun: isDryRun, waits: waits, done: done))
+                var request = UpgradeRequest(
+                    image: image, force: force, rehearse: rehearse, allowed: allowed,
+                    isDryRun: isDryRun, waits: waits, done: done)
+                request.asked = begun
+                service.request(request)
             case .failure(let refusal):
                 let verdict = Verdict(
                     service: service.name, from: service.currentVersion, to: nil, digest: nil,

@@ -29,6 +29,8 @@ struct UpgradeRequest {
     var isDryRun = false
     /// The verdict is wanted when the release is confirmed or rolled back, not at the switch.
     var waits = false
+    /// When it was asked for, if that was before now: its image had to be read.
+    var asked: Moment?
     var done: (Verdict) -> Void
 
     init(goal: Goal, done: @escaping (Verdict) -> Void) {
@@ -97,7 +99,8 @@ extension Service {
 
     private func begin(_ request: UpgradeRequest, _ image: Image) {
         attempt = UpgradeAttempt(
-            request: request, fromVersion: currentVersion, begun: supervisor.now, image: image)
+            request: request, fromVersion: currentVersion, begun: request.asked ?? supervisor.now,
+            image: image)
         if mailbox.standing.release?.digest == image.digest, currentImage != nil {
             return finish(.current)
         }
