@@ -11,7 +11,7 @@ extension Service {
     ) {
         supervisor.emit(
             Event(
-                kind, service: name, from: attempt?.fromVersion ?? currentVersion,
+                kind, service: name, from: attempt.map(\.fromVersion) ?? currentVersion,
                 to: attempt?.toVersion, digest: digest ?? attempt?.image.digest, cause: cause,
                 pid: pid ?? candidate?.pid, message: message, duration: duration))
     }
