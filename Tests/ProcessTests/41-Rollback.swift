@@ -165,9 +165,8 @@ extension Processes {
             #expect(try client.ask("sum 1") == "45")
             #expect(try client.ask("count") == "6")
             #expect(try client.ask("version") == "1")
-            // It was confirmed, and the way back to it is open.
-            #expect(try daemon.trial().release == "provisional")
-            #expect(try daemon.trial().confirmedVersion == "2")
+            // Nobody goes back from a confirmed release without a reason: no crash leads to it.
+            #expect(try daemon.trial().release == "confirmed")
         }
 
         @Test(
@@ -294,13 +293,21 @@ extension Processes {
                 #expect(verdict.verdict == .rolledBack && verdict.to == to, "\(verdict)")
                 try add(to)
             }
-            #expect(try daemon.trial().release == "provisional")
-            #expect(try client.ask("die 2") == "alive")
+            #expect(try daemon.trial().release == "confirmed")
+            #expect(try daemon.upgrade(to: .firstTakesBoth).verdict == .upgraded)
             try add("1")
+            #expect(try daemon.upgrade(to: .second).verdict == .upgraded)
+            try add("2")
+            #expect(try daemon.trial().release == "confirmed")
+            let third = Trial(version: "3", writes: 1, takes: 1...2)
+            #expect(try daemon.upgrade(to: third).verdict == .upgraded)
+            try add("3")
+            #expect(try client.ask("die 3") == "alive")
+            try add("2")
             // From a version that failed by itself there is no way forward but an upgrade.
             #expect(try daemon.rollback().verdict == .refused)
-            try add("1")
-            #expect(try daemon.trial().upgrades == 1)
+            try add("2")
+            #expect(try daemon.trial().upgrades == 4)
         }
 
         @Test("A rollback with 100,000 messages waiting: every one is handled, once")
