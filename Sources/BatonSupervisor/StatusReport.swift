@@ -227,6 +227,9 @@ extension Supervisor {
         }
     }
 
+    /// Upgrades that `STATUS=` names.
+    private static let upgradesTold = 3
+
     /// For `STATUS=`: `3 services, upgrading counter 2 → 3`.
     var summary: String {
         var text = services.count == 1 ? "1 service" : "\(services.count) services"
@@ -235,11 +238,13 @@ extension Supervisor {
         }
         if !stopped.isEmpty { text += ", \(stopped.count) stopped" }
         if !quarantined.isEmpty { text += ", \(quarantined.count) quarantined" }
-        for service in services.values.sorted(by: { $0.name < $1.name }) {
-            if let attempt = service.attempt, let from = attempt.fromVersion {
-                text += ", upgrading \(service.name) \(from) → \(service.candidate?.version ?? "?")"
-            }
+        let upgrading = services.values.filter { $0.attempt?.fromVersion != nil }
+        for service in upgrading.sorted(by: { $0.name < $1.name }).prefix(Self.upgradesTold) {
+            let from = service.attempt?.fromVersion ?? "none"
+            text += ", upgrading \(service.name) \(from) → \(service.candidate?.version ?? "?")"
         }
+        let more = upgrading.count - Self.upgradesTold
+        if more > 0 { text += ", and \(more) more" }
         if let last = lastSummary { text += "; \(last)" }
         return text
     }

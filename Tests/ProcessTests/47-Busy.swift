@@ -83,6 +83,23 @@ extension Processes {
             #expect(try client.ask("count") == "3")
         }
 
+        @Test("The time of a verdict begins when it was asked for, also behind another upgrade")
+        func total() throws {
+            let (daemon, client) = try start("suspend_timeout: 20s")
+            let images = try ["2", "3"].map { try Trial(version: $0).file(in: daemon.directory) }
+            try occupy(daemon, client, with: "sleep 800")
+            let control = daemon.client
+            let first = Background { try control.upgrade("trial", image: images[0]).decoded() }
+            try wait(for: "the suspension") { try daemon.status("trial").phase == "suspend" }
+            let asked = ContinuousClock.now
+            let second = Background { try control.upgrade("trial", image: images[1]).decoded() }
+            #expect(try first.value().verdict == .upgraded)
+            let waited = asked.duration(to: .now)
+            let verdict = try second.value()
+            #expect(verdict.verdict == .upgraded)
+            #expect(.microseconds(verdict.totalMicroseconds) * 2 > waited, "\(verdict), \(waited)")
+        }
+
         @Test("A message that ends as the bound passes leaves either version, and no suspension")
         func race() throws {
             let (daemon, client) = try start("suspend_timeout: 200ms")
