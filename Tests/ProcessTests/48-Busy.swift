@@ -8,7 +8,7 @@ import Glibc
 import Testing
 
 extension Processes {
-    @Suite("47 A busy version") struct Busy {
+    @Suite("48 A busy version") struct Busy {
         private static let second = Trial(version: "2")
 
         /// `trial` in its first version, confirmed at once like every later one.
