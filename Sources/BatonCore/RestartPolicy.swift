@@ -50,7 +50,9 @@ package struct RestartPolicy: Sendable {
     /// A message has been set aside, which is to blame for `count` of the last deaths: they do not
     /// count. So a poison message is one death, however often it was tried; and an image that dies
     /// of every message is found out nevertheless.
-    package mutating func excuse(_ count: Int) { deaths.removeLast(min(max(0, count), deaths.count)) }
+    package mutating func excuse(_ count: Int) {
+        deaths.removeLast(min(max(0, count), deaths.count))
+    }
 
     /// New code, or the operator's word: what was before does not count.
     package mutating func forgive() { deaths.removeAll() }

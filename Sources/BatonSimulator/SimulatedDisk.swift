@@ -94,7 +94,8 @@ final class SimulatedDisk {
     func copyWithLoss(to target: String) {
         FileTree.copy(root, to: target) { path, _ in
             var bytes = FileTree.read(path)
-            if path.hasSuffix(".segment"), let end = bytes.lastIndex(where: { $0 != 0 }), end > 8192 {
+            if path.hasSuffix(".segment"), let end = bytes.lastIndex(where: { $0 != 0 }), end > 8192
+            {
                 for index in (end - 200)...end { bytes[index] = 0 }
             }
             return bytes

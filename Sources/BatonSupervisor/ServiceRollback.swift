@@ -76,10 +76,12 @@ extension Service {
     /// just been rolled back from.
     func fault(with image: Image) -> String? {
         let history = mailbox.standing.history
-        guard let last = history.last, last.cause == .rollback, last.release == mailbox.standing.release,
+        guard let last = history.last, last.cause == .rollback,
+            last.release == mailbox.standing.release,
             let failed = history.dropLast().last?.release, failed.digest == image.digest
         else { return nil }
-        return "this image, \(failed.version), was rolled back from, as it failed: put another in its "
+        return
+            "this image, \(failed.version), was rolled back from, as it failed: put another in its "
             + "place, or 'baton upgrade \(name)' to try it again"
     }
 

@@ -45,7 +45,9 @@ final class Pool {
         let step = UInt64(jobs)
         stretches = (0..<step).map { offset in
             var part = stretch
-            part.seeds = min(stretch.seeds.lowerBound + offset, stretch.seeds.upperBound)..<stretch.seeds
+            part.seeds =
+                min(
+                    stretch.seeds.lowerBound + offset, stretch.seeds.upperBound)..<stretch.seeds
                 .upperBound
             part.step = step
             return part

@@ -114,7 +114,8 @@ private struct Trial {
     init(of mutant: Mutant, seed: UInt64, jobs: Int) {
         self.mutant = mutant
         self.jobs = jobs
-        stretch = Stretch(seeds: seed..<seed + Self.most, step: 1, tells: false, twice: false, mutant: mutant)
+        stretch = Stretch(
+            seeds: seed..<seed + Self.most, step: 1, tells: false, twice: false, mutant: mutant)
     }
 
     func isCaught() -> Bool {

@@ -36,7 +36,8 @@ struct Worker {
 
     func run() {
         var descriptors: Int?
-        for seed in stride(from: stretch.seeds.lowerBound, to: stretch.seeds.upperBound, by: Int(stretch.step))
+        for seed in stride(
+            from: stretch.seeds.lowerBound, to: stretch.seeds.upperBound, by: Int(stretch.step))
         {
             say("begin \(seed)")
             var outcome = simulate(seed)

@@ -31,7 +31,7 @@ struct CutTests {
             try life.settleAll(state: "of 2")
             try life.switchTo("1", .rollback, state: "back")
             try life.flush()
-            try life.switchTo("3", .byHand, dropsState: true)
+            try life.switchTo("3", dropsState: true)
             try life.forget(life.mailbox.standing.deadLetters[0].sequence)
             try life.flush()
             try life.confirm()

@@ -92,7 +92,8 @@ private struct Replay {
         }
         switch before.tenure {
         case .none: standing.tenure = .confirmed(release)
-        case .confirmed(let old) where old.digest != release.digest && !isOfFormat1:
+        case .confirmed(let old)
+        where old.digest != release.digest && !isOfFormat1 && past.cause == .upgrade:
             standing.tenure = .provisional(
                 release,
                 MailboxMachine.Fallback(release: old, state: before.state, settled: before.settled))

@@ -75,7 +75,9 @@ extension Processes {
             #expect(try client.ask("count") == "0002 count=4")
         }
 
-        @Test("What is no file of an operator's is refused with what it is; the running version stays")
+        @Test(
+            "What is no file of an operator's is refused with what it is; the running version stays"
+        )
         func odd() throws {
             if geteuid() == 0 {
                 // Not even root may read what it has no right to.
@@ -86,7 +88,8 @@ extension Processes {
             }
             let path = "\(daemon.plugins)/stamp.so"
             let client = try daemon.lines("stamp")
-            func expectRefusal(_ reason: String, of image: Data? = nil, _ make: () -> Int32) throws {
+            func expectRefusal(_ reason: String, of image: Data? = nil, _ make: () -> Int32) throws
+            {
                 try daemon.install(try Stamp.image(2), as: "stamp")
                 #expect(make() == 0, "\(reason)")
                 let reload = try daemon.baton("reload")
@@ -173,7 +176,8 @@ extension Processes {
             }
         }
 
-        @Test("An image in a directory that everybody may write to is refused, but for one like /tmp")
+        @Test(
+            "An image in a directory that everybody may write to is refused, but for one like /tmp")
         func foreignDirectory() throws {
             let folder = try daemon.directory.makeDirectory("open")
             let image = "\(folder)/next.so"

@@ -23,12 +23,15 @@ private let picture: [String: Set<String>] = [
     "BatonClient": ["BatonCore", "BatonWire", "BatonLinux", "FoundationEssentials", "Glibc"],
     // Trials
     "BatonSimulator": [
-        "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "BatonHost", "CLinux",
+        "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "BatonHost",
+        "CLinux",
         "Logging", "Glibc",
     ],
     // Executables
     "baton-simulate": ["BatonSimulator", "BatonLinux", "CLinux", "ArgumentParser", "Glibc"],
-    "batond": ["BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc"],
+    "batond": [
+        "BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc",
+    ],
     "baton-host": ["BatonHost", "Glibc"],
     "baton": ["BatonClient", "ArgumentParser", "FoundationEssentials", "Glibc"],
 ]
