@@ -44,6 +44,9 @@ package final class Simulation {
     var clients: [SimulatedClient] = []
     var operators: [SimulatedOperator] = []
 
+    /// A hundred times as many as a world takes.
+    private static let mostSteps = 150_000
+
     private var pids: Int32 = 1_000_000
     private var senders = 0
     private var steps = 0
@@ -112,6 +115,7 @@ package final class Simulation {
 
     private func step(until end: Moment) {
         steps += 1
+        if steps > Self.mostSteps { return fail("somebody is busy with nothing") }
         var due: [() -> Void] = []
         var next = end
         func consider(_ at: Moment, _ kind: UInt64, _ run: @escaping () -> Void) {
