@@ -9,7 +9,8 @@ import CLinux
 import Glibc
 
 final class HostProcess {
-    unowned let service: Service
+    /// Which may have been removed when its last host is seen to have ended.
+    let service: Service
     let image: Image
     let pid: Int32
     var machine = HostMachine()

@@ -262,8 +262,8 @@ extension Supervisor {
             emit(Event(.reloaded, cause: changes.isEmpty ? "every image is current" : changes))
         }
         manager.ready(status: summary)
-        run.verdicts.whenFinal { verdicts in
-            for waiter in run.waiters { waiter(.success(verdicts)) }
+        run.verdicts.whenFinal { [waiters = run.waiters] verdicts in
+            for waiter in waiters { waiter(.success(verdicts)) }
         }
         beginNextReload()
     }

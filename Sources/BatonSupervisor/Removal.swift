@@ -199,6 +199,7 @@ extension Supervisor {
         service.answerConfirmationWaiters(verdict)
         statusChanged()
         removal.done(verdict)
+        service.abandon()
     }
 
     /// Their messages are kept, but whoever handles them one day does not know them any more.

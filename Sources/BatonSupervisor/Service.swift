@@ -468,6 +468,6 @@ package final class Service {
     func abandon() {
         (waiting, heldUp, repliedTo) = (WaitingQueue(), [], [])
         (attempt, queue, suspendWaiters, confirmationWaiters) = (nil, [], [], [])
-        (current, candidate, old, standingDown, removal) = (nil, nil, nil, nil, nil)
+        (current, candidate, old, standingDown) = (nil, nil, nil, nil)
     }
 }
