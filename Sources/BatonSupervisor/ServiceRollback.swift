@@ -49,7 +49,7 @@ extension Service {
         } else {
             versionBefore = VersionBefore(
                 release: release, image: image, state: attempt.stateBefore,
-                settled: mailbox.standing.switchedAfter)
+                settled: mailbox.standing.switchedAfter, passed: mailbox.standing.dead)
         }
     }
 
