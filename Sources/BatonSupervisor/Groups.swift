@@ -140,9 +140,10 @@ extension Service {
         // Its end is on its way.
         case .ending: return
         }
-        suspendWaiters.append { [weak self] _ in
+        suspendWaiters.append { [weak self] takenBack in
             guard let self else { return }
-            if self.current === host { return self.part(from: host, isBusy: false) }
+            // Resumed by hand meanwhile, it is still busy: it must not go on beside the next one.
+            if self.current === host { return self.part(from: host, isBusy: takenBack != nil) }
             // It has died instead. What follows from that is said first.
             _ = self.supervisor.after(.milliseconds(0)) { [weak self] in
                 guard let self else { return }
