@@ -53,7 +53,7 @@ extension Simulation {
             run(for: .seconds(200)) { self.isAtRest }
             guard !hasFailed else { return }
             guard isAtRest else { return fail(restlessness) }
-            let astray = scenario.busy.filter { ledger.versions[$0.name] != $0.versions.last?.name }
+            let astray = scenario.busy.filter { ledger.versions[$0.name] != $0.versions.last?.label }
             guard let first = astray.first else { return }
             wrong = "\(first.name) is \(ledger.versions[first.name] ?? "nothing") to the end"
             operators.first?.calm(mends: true)

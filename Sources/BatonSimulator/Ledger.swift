@@ -34,6 +34,7 @@ final class Ledger {
     private var deaths: [MessageID: [String]] = [:]
     private let attempts: Int
     private var losing: Set<String> = []
+    private var redelivering: Set<String> = []
     private(set) var answerCount = 0
 
     /// Which version has answered last, by service.
@@ -54,6 +55,16 @@ final class Ledger {
 
     func diedOver(_ id: MessageID, _ version: ModelVersion) {
         deaths[id, default: []].append(version.name)
+    }
+
+    func service(of id: MessageID) -> String? { entries[id]?.service }
+
+    /// Dead letters of the service are put into its mailbox again, as new messages.
+    func redelivers(_ service: String) { redelivering.insert(service) }
+
+    /// Whether it may come a second time, at another place.
+    private func mayBeRedelivered(_ id: MessageID) -> Bool {
+        mayBeSetAside(id) && entries[id].map { redelivering.contains($0.service) } == true
     }
 
     /// Whether the message may be set aside: it has killed often enough, or two versions.
@@ -96,6 +107,7 @@ final class Ledger {
     /// Whether a host may handle a message now.
     func problem(handling id: MessageID, in state: ModelState) -> String? {
         guard let entry = entries[id] else { return "\(id) is handled, and was never sent" }
+        if mayBeRedelivered(id) { return nil }
         if state.messages.contains(id) { return "\(id) is handled twice" }
         if entry.knowledge == .refused { return "\(id) is handled after it was refused" }
         if entry.knowledge == .poisoned { return "\(id) is handled after it was called poison" }
@@ -112,6 +124,10 @@ final class Ledger {
         var places: [MessageID: Int] = [:]
         var last: [Int: MessageID] = [:]
         for (place, id) in state.messages.enumerated() {
+            if mayBeRedelivered(id) {
+                places[id] = place
+                continue
+            }
             if places.updateValue(place, forKey: id) != nil {
                 problems.append("\(id) is in the state twice")
             }
@@ -143,7 +159,8 @@ final class Ledger {
             place != nil || !entry.message.isKept || mayBeSetAside(id)
                 ? nil : "\(id) was acknowledged, and is not in the state"
         case .failed: place == nil ? nil : "\(id) failed, and is in the state"
-        case .poisoned: place == nil ? nil : "\(id) was called poison, and is in the state"
+        case .poisoned:
+            place == nil || mayBeRedelivered(id) ? nil : "\(id) was called poison, and is in the state"
         case .refused: place == nil ? nil : "\(id) was refused, and is in the state"
         }
     }

@@ -36,10 +36,23 @@ extension Simulation {
         configuration.limits.messageBytes = 64 << 10
         configuration.limits.stateBytes = 256 << 10
         configuration.limits.mailboxBytes = scenario.mailboxBytes
+        configuration.limits.handleTimeout = scenario.handleTimeout
+        configuration.limits.probationBytes = scenario.probationBytes
+        configuration.probation = scenario.probation
         for busy in scenario.busy {
             guard let name = ServiceName(busy.name) else { continue }
-            configuration.services[name, default: ServiceSettings.Overrides()].durability =
-                busy.durability
+            var settings = ServiceSettings.Overrides()
+            settings.durability = busy.durability
+            settings.restart = busy.restart
+            configuration.services[name] = settings
+        }
+        if let strategy = scenario.group {
+            configuration.groups = [
+                Group(
+                    name: "group", strategy: strategy,
+                    services: scenario.busy.compactMap { ServiceName($0.name) }, restarts: 5,
+                    restartPeriod: .seconds(30))
+            ]
         }
         return configuration
     }
@@ -161,6 +174,7 @@ extension Simulation {
             each.receive()
             each.lose()
         }
+        watcher?.lose()
         for host in hosts { host.isOrphaned() }
         hosts = []
         workers = []

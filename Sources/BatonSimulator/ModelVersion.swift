@@ -16,11 +16,14 @@ struct ModelVersion: Equatable {
         case neverSuspends
         /// It says what no host may say.
         case forges
+        /// It answers other than those before.
+        case repliesOtherwise
 
         /// Whether a host of it can ever be in charge.
         var runs: Bool {
             switch self {
             case .none, .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges,
+                .repliesOtherwise,
                 .startsLate:
                 true
             case .crashesInLoad, .hangsInLoad, .refusesInLoad, .crashesInStart, .hangsInStart,
@@ -40,13 +43,15 @@ struct ModelVersion: Equatable {
     var flaw = Flaw.none
     /// Bytes of its state that are only there.
     var ballast = 0
+    /// Its replies do not say which version they are of.
+    var isTerse = false
 
     /// A shared object as far as batond looks into it; the rest is for the simulated host.
     var image: [UInt8] {
         let text =
             Array(
                 "\n\(name) \(format) \(takes.lowerBound) \(takes.upperBound) \(declares ? 1 : 0) "
-                    .utf8) + Array("\(flaw.rawValue) \(ballast)\n".utf8)
+                    .utf8) + Array("\(flaw.rawValue) \(ballast) \(isTerse ? 1 : 0)\n".utf8)
         var bytes = [UInt8](repeating: 0, count: 120)
         bytes.replaceSubrange(0..<6, with: [0x7f, 0x45, 0x4c, 0x46, 2, 1])
         bytes[16] = 3  // a shared object
@@ -74,7 +79,7 @@ struct ModelVersion: Equatable {
 
     init?(image: [UInt8]) {
         let words = image.dropFirst(120).split(separator: 10).first?.split(separator: 32) ?? []
-        guard words.count == 7, let format = ModelMessage.integer(words[1]),
+        guard words.count == 8, let format = ModelMessage.integer(words[1]),
             let low = ModelMessage.integer(words[2]), let high = ModelMessage.integer(words[3]),
             let flaw = Flaw(rawValue: String(decoding: words[5], as: UTF8.self)),
             let ballast = ModelMessage.integer(words[6])
@@ -83,5 +88,9 @@ struct ModelVersion: Equatable {
             String(decoding: words[0], as: UTF8.self), format: UInt32(format),
             takes: UInt32(low)...UInt32(high), declares: words[4] == [49], flaw: flaw,
             ballast: ballast)
+        isTerse = words[7] == [49]
     }
+
+    /// What its replies say that they are of.
+    var label: String { isTerse ? "-" : name }
 }

@@ -59,6 +59,9 @@ package final class Places {
         return path
     }
 
+    /// The service has no file any more.
+    func uninstall(_ service: String) { _ = unsafe unlink("\(plugins)/\(service).so") }
+
     /// Puts the version's image into the plugin directory, in one step.
     func install(_ version: ModelVersion, _ service: String) {
         FileTree.write(version.image, to: "\(plugins)/.new")

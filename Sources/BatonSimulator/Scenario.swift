@@ -12,6 +12,7 @@ struct Scenario {
         var name: String
         var versions: [ModelVersion]
         var durability: Durability
+        var restart = RestartType.permanent
     }
 
     var busy: [Busy] = []
@@ -24,6 +25,12 @@ struct Scenario {
     var operatorCount: Int
     var requests: ClosedRange<Int>
     var mailboxBytes: Int
+    /// Replies do not say which version they are of: they can be compared in a rehearsal.
+    let isTerse: Bool
+    var probation: Moment.Span
+    var handleTimeout: Moment.Span
+    var probationBytes: Int
+    var group: Group.Strategy?
 
     init(_ dice: Dice) {
         clientCount = dice.number(1...3)
@@ -33,10 +40,24 @@ struct Scenario {
         operatorCount = dice.number(1...2)
         requests = dice.pick([1...2, 2...5, 4...9])
         mailboxBytes = dice.chance(1, in: 10) ? 300 << 10 : 64 << 20
+        isTerse = dice.chance(1, in: 4)
+        probation = dice.pick([.milliseconds(0), .seconds(1), .seconds(10), .seconds(10)])
+        handleTimeout = dice.pick([.seconds(5), .seconds(60)])
+        probationBytes = dice.chance(1, in: 4) ? 200 << 10 : 64 << 20
+        group = dice.chance(1, in: 6) ? dice.pick(Group.Strategy.allCases) : nil
         for name in ["alpha", "beta"].prefix(dice.number(1...2)) {
             let durability = dice.pick([Durability.commit, .commit, .commit, .interval, .none])
             busy.append(
-                Busy(name: name, versions: Self.versions(dice), durability: durability))
+                Busy(
+                    name: name, versions: Self.versions(dice), durability: durability,
+                    restart: dice.pick([.permanent, .permanent, .transient, .temporary])))
+        }
+        for index in busy.indices where isTerse {
+            busy[index].versions = busy[index].versions.map { version in
+                var terse = version
+                terse.isTerse = true
+                return terse
+            }
         }
     }
 

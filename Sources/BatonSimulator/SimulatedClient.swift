@@ -187,6 +187,7 @@ final class SimulatedClient {
             }
             knowledge = .answered(place: reply.place)
             simulation.ledger.answered(asked.id, by: reply.version)
+            checkVersion(reply, asked)
         case .error(let text): knowledge = self.knowledge(text)
         case .integer, .line:
             return simulation.fail("the answer to \(asked.id) is of the wrong kind: \(answer)")
@@ -196,11 +197,21 @@ final class SimulatedClient {
         }
     }
 
+    /// Who has answered is who the events say is current.
+    private func checkVersion(_ reply: ModelReply, _ asked: Awaited) {
+        guard let watcher = simulation.watcher, let service = simulation.ledger.service(of: asked.id),
+            !watcher.allows(service, reply.version, sentAt: asked.sentAt)
+        else { return }
+        simulation.fail("\(asked.id) was answered by \(reply.version), which is not current")
+    }
+
     private func knowledge(_ error: String) -> Ledger.Knowledge {
         switch error.prefix(while: { $0 != " " }) {
         case "FAILED": .failed
         case "POISON": .poisoned
-        case "BUSY", "READONLY": .refused
+        case "BUSY", "READONLY", "NOSERVICE": .refused
+        // Kept, and handled some time.
+        case "UNAVAILABLE": .lost
         default:
             {
                 simulation.fail("a client was told: \(error)")

@@ -87,7 +87,7 @@ extension SimulatedHost {
         case .hangsInStart: return beDeaf()
         case .refusesInStart: return say(.refused(reason: "the simulated state is refused"))
         case .none, .crashesInLoad, .hangsInLoad, .refusesInLoad, .startsLate,
-            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges:
+            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges, .repliesOtherwise:
             break
         }
         state = ModelState()
@@ -210,7 +210,7 @@ extension SimulatedHost {
             return publish()
         }
         if message.trait == .failing {
-            write(.failure, sequence, Array("FAILED \(message.id.number) on purpose".utf8))
+            write(.failure, sequence, Array("FAILED \(message.id.number) \(howToFail)".utf8))
         } else {
             if let problem = simulation.ledger.problem(handling: message.id, in: state) {
                 return simulation.fail("host \(pid) of \(service) \(version.name): \(problem)")
@@ -218,10 +218,14 @@ extension SimulatedHost {
             keep(message.id)
             stateChanged = true
             let reply = ModelReply(
-                id: message.id, place: state.messages.count - 1, version: version.name)
+                id: message.id, place: state.messages.count - 1, version: version.label)
             write(.reply, sequence, reply.bytes(isLarge: message.trait == .largeReply))
         }
         publishPerhaps(sequence)
+    }
+
+    private var howToFail: String {
+        version.flaw == .repliesOtherwise ? "otherwise" : "on purpose"
     }
 
     private func keep(_ id: MessageID) {

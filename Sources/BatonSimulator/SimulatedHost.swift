@@ -203,7 +203,7 @@ final class SimulatedHost {
         case .hangsInLoad: return beDeaf()
         case .refusesInLoad: return say(.refused(reason: "the simulated image is refused"))
         case .none, .crashesInStart, .hangsInStart, .refusesInStart, .startsLate,
-            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges:
+            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges, .repliesOtherwise:
             break
         }
         say(

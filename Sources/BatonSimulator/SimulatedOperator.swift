@@ -1,30 +1,23 @@
-// Somebody at control.sock who upgrades, reloads, suspends, and waits for what he is told.
+// Somebody at control.sock who upgrades, rolls back, reloads, suspends, and waits for what he is told.
 // Runs in the simulator.
 
 import BatonCore
-import BatonSupervisor
 import Glibc
 
 final class SimulatedOperator {
-    enum Request: Equatable {
-        case upgrade(service: String, to: ModelVersion, force: Bool)
-        /// The file in the plugin directory is replaced first.
-        case reload(service: String, to: ModelVersion)
-        case suspend(service: String)
-        case resume(service: String)
-        case purge(service: String)
-    }
-
     private unowned let simulation: Simulation
     private var dice: Dice { simulation.dice }
     private(set) var socket: ClientSocket?
-    private(set) var awaited: [(request: Request, sentAt: Moment)] = []
-    private(set) var left: Int
+    private var awaited: [(request: OperatorRequest, sentAt: Moment)] = []
+    /// Requests of its own that are still to come.
+    private var left: Int
     private var wakeAt: Moment
     private var readAt: Moment?
     /// Brings sound versions, again and again; whether it has done so yet.
     private var mends = false
     private var isToMend = false
+    /// What it was told last.
+    private(set) var lastAnswer: OperatorRequest.Answer?
 
     init(_ simulation: Simulation) {
         self.simulation = simulation
@@ -42,6 +35,8 @@ final class SimulatedOperator {
         wakeAt = mends ? simulation.now : .distantFuture
     }
 
+    // MARK: Its moves
+
     var dueAt: Moment { min(wakeAt, readAt ?? .distantFuture) }
 
     func isReadable() {
@@ -54,41 +49,61 @@ final class SimulatedOperator {
             return receive()
         }
         if mends { return mend() }
-        wakeAt =
-            left > 0
-            ? simulation.now.advanced(
-                by: dice.chance(1, in: 3)
-                    ? dice.microseconds(0...3000) : dice.milliseconds(1...9000))
-            : .distantFuture
-        guard left > 0 else { return }
+        guard left > 0 else { return wakeAt = .distantFuture }
         left -= 1
-        let service = dice.pick(simulation.scenario.busy)
-        let version = dice.pick(service.versions)
-        switch dice.number(0...9) {
-        case 0...4:
+        move()
+        let span =
+            dice.chance(1, in: 3) ? dice.microseconds(0...3000) : dice.milliseconds(1...9000)
+        wakeAt = left > 0 ? simulation.now.advanced(by: span) : .distantFuture
+    }
+
+    private func move() {
+        let busy = dice.pick(simulation.scenario.busy)
+        let (service, version) = (busy.name, dice.pick(busy.versions))
+        switch dice.number(0...23) {
+        case 0...8:
             ask(
                 .upgrade(
-                    service: service.name, to: version, force: dice.chance(1, in: 4)))
-        case 5, 6: ask(.reload(service: service.name, to: version))
-        case 7:
-            ask(.suspend(service: service.name))
-            if dice.chance(1, in: 2) { ask(.resume(service: service.name)) }
-        case 8: ask(.resume(service: service.name))
-        default: ask(.purge(service: service.name))
+                    OperatorRequest.Upgrade(
+                        service: service, version: version, force: dice.chance(1, in: 4),
+                        rehearse: dice.pick([0, 0, 1, 20]), isDryRun: dice.chance(1, in: 10),
+                        waits: dice.chance(1, in: 4))))
+        case 9...11:
+            simulation.places.install(version, service)
+            ask(.reload(isDryRun: dice.chance(1, in: 8), waits: dice.chance(1, in: 4)))
+        case 12:
+            simulation.places.uninstall(service)
+            ask(.reload(isDryRun: false, waits: false))
+        case 13...16: ask(.rollback(service))
+        case 17: ask(.confirm(service))
+        case 18, 19:
+            ask(.suspend(service))
+            if dice.chance(1, in: 2) { ask(.resume(service)) }
+        case 20: ask(.resume(service))
+        case 21: ask(.purge(service))
+        case 22: ask(.redeliver(service))
+        default: ask(.discard(service))
         }
     }
 
+    /// What an operator does who has been alerted.
     private func mend() {
         isToMend = false
         wakeAt = simulation.now.advanced(by: .seconds(45))
         for busy in simulation.scenario.busy {
+            if let version = busy.versions.last { simulation.places.install(version, busy.name) }
+        }
+        ask(.reload(isDryRun: false, waits: false))
+        for busy in simulation.scenario.busy {
             guard let version = busy.versions.last else { continue }
-            ask(.resume(service: busy.name))
-            ask(.upgrade(service: busy.name, to: version, force: true))
+            ask(.resume(busy.name))
+            ask(
+                .upgrade(
+                    OperatorRequest.Upgrade(service: busy.name, version: version, force: true)))
         }
     }
 
-    private func ask(_ request: Request) {
+    func ask(_ request: OperatorRequest) {
         if socket == nil {
             socket = ClientSocket(
                 path: "\(simulation.places.runtime)/control.sock", isRESP: true)
@@ -96,21 +111,14 @@ final class SimulatedOperator {
         // Nobody is there just now; what is not asked is not done.
         guard let socket else { return }
         simulation.note("asks \(request)")
-        var words: [String]
-        switch request {
-        case .upgrade(let service, let version, let force):
-            words = ["UPGRADE", service, "IMAGE", simulation.places.image(service, version)]
-            if force { words.append("FORCE") }
-        case .reload(let service, let version):
-            simulation.places.install(version, service)
-            words = ["RELOAD"]
-        case .suspend(let service): words = ["SUSPEND", service]
-        case .resume(let service): words = ["RESUME", service]
-        case .purge(let service): words = ["PURGE", service]
-        }
+        if case .redeliver(let service) = request { simulation.ledger.redelivers(service) }
+        lastAnswer = nil
         awaited.append((request, simulation.now))
+        let words = request.words(simulation.places)
         socket.send(ReplyStream.command(words.map { Array($0.utf8) }))
     }
+
+    // MARK: What comes
 
     func receive() {
         guard let socket else { return }
@@ -120,8 +128,9 @@ final class SimulatedOperator {
                 return simulation.fail("a verdict that nobody asked for: \(answer)")
             }
             let (request, _) = awaited.removeFirst()
-            simulation.note("\(request) → \(Self.text(answer))")
-            if let problem = problem(request, answer) { simulation.fail(problem) }
+            simulation.note("\(request) → \(answer)")
+            lastAnswer = request.answer(answer, isTerse: simulation.scenario.isTerse)
+            if lastAnswer == nil { simulation.fail("\(request) was answered with \(answer)") }
         }
         if !isOpen { lose() }
     }
@@ -129,39 +138,6 @@ final class SimulatedOperator {
     func lose() {
         socket = nil
         awaited = []
-    }
-
-    private static func text(_ answer: ReplyStream.Answer) -> String {
-        switch answer {
-        case .line(let bytes): String(decoding: bytes, as: UTF8.self)
-        case .integer(let value): "\(value)"
-        case .error(let text): text
-        }
-    }
-
-    private func problem(_ request: Request, _ answer: ReplyStream.Answer) -> String? {
-        let text = Self.text(answer)
-        switch request {
-        case .upgrade(let service, let version, _):
-            let word = Self.member("verdict", of: text)
-            let known = ["upgraded", "started", "current", "refused", "rolled_back"]
-            guard let word, known.contains(word) else { return "\(request) got '\(text)'" }
-            if word == "upgraded", !version.flaw.runs { return "\(request) got '\(text)'" }
-            if word == "upgraded", Self.member("to", of: text) != version.name {
-                return "\(request) got '\(text)'"
-            }
-            simulation.note("\(service) \(word)")
-            return nil
-        case .reload: return text.hasPrefix("[") ? nil : "\(request) got '\(text)'"
-        case .suspend, .resume, .purge:
-            return text == "OK" || text.hasPrefix("BUSY") ? nil : "\(request) got '\(text)'"
-        }
-    }
-
-    /// A member of a JSON object whose value is a text.
-    static func member(_ name: String, of json: String) -> String? {
-        guard let range = json.firstRange(of: "\"\(name)\":\"") else { return nil }
-        return String(json[range.upperBound...].prefix { $0 != "\"" })
     }
 
     var longestWait: Moment.Span {

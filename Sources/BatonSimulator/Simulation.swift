@@ -43,6 +43,7 @@ package final class Simulation {
     var workers: [SimulatedWorker] = []
     var clients: [SimulatedClient] = []
     var operators: [SimulatedOperator] = []
+    private(set) var watcher: SimulatedWatcher?
 
     /// A hundred times as many as a world takes.
     private static let mostSteps = 150_000
@@ -98,6 +99,7 @@ package final class Simulation {
             let services = dice.chance(1, in: 2) ? scenario.busy : [dice.pick(scenario.busy)]
             clients.append(SimulatedClient(self, services: services))
         }
+        if !scenario.isTerse { watcher = SimulatedWatcher(self) }
         for _ in 0..<scenario.operatorCount { operators.append(SimulatedOperator(self)) }
     }
 
@@ -132,6 +134,7 @@ package final class Simulation {
         for worker in workers { consider(worker.wakeAt, 2) { worker.step() } }
         for client in clients { consider(client.dueAt, 3) { client.step() } }
         for each in operators { consider(each.dueAt, 4) { each.step() } }
+        if let watcher { consider(watcher.dueAt, 7) { watcher.step() } }
         consider(lifeDueAt, 5) { self.turn() }
         if due.isEmpty {
             now = next
@@ -157,21 +160,17 @@ package final class Simulation {
 
     /// Who has something to read after the supervisor's turn.
     func lookForReplies() {
-        let readers = clients.filter { $0.reads }
-        var waits = readers.map { client in
-            pollfd(fd: client.socket?.number ?? -1, events: Int16(POLLIN), revents: 0)
+        var readers: [(socket: ClientSocket?, isReadable: () -> Void)] = []
+        for client in clients where client.reads {
+            readers.append((client.socket, client.isReadable))
         }
-        waits += operators.map { each in
-            pollfd(fd: each.socket?.number ?? -1, events: Int16(POLLIN), revents: 0)
+        for each in operators { readers.append((each.socket, each.isReadable)) }
+        if let watcher { readers.append((watcher.socket, watcher.isReadable)) }
+        var waits = readers.map { reader in
+            pollfd(fd: reader.socket?.number ?? -1, events: Int16(POLLIN), revents: 0)
         }
         guard unsafe poll(&waits, UInt(waits.count), 0) > 0 else { return }
-        for (index, wait) in waits.enumerated() where wait.revents != 0 {
-            if index < readers.count {
-                readers[index].isReadable()
-            } else {
-                operators[index - readers.count].isReadable()
-            }
-        }
+        for (wait, reader) in zip(waits, readers) where wait.revents != 0 { reader.isReadable() }
     }
 
     // MARK: What the others need
