@@ -89,7 +89,7 @@ final class SimulatedOperator {
     /// What an operator does who has been alerted.
     private func mend() {
         isToMend = false
-        wakeAt = simulation.now.advanced(by: .seconds(45))
+        wakeAt = simulation.now.advanced(by: .seconds(12))
         for busy in simulation.scenario.busy {
             if let version = busy.versions.last { simulation.places.install(version, busy.name) }
         }
