@@ -15,28 +15,35 @@ package struct Daemon: Sendable {
 
     /// The reply to `message`. The daemon gives up after `timeout`; so that its own answer is the
     /// one seen, this side waits a little longer.
+    /// - Parameter id: sent again with the same one, the message is not handled again.
     package func call(
-        _ service: String, _ message: [UInt8], timeout: Duration = .seconds(30)
+        _ service: String, _ message: [UInt8], id: String? = nil, timeout: Duration = .seconds(30)
     ) throws(ClientError) -> [UInt8] {
         let milliseconds = max(1, Int(timeout / .milliseconds(1)))
-        let arguments = [
-            Array("CALL".utf8), Array(service.utf8), message, Array("TIMEOUT".utf8),
-            Array("\(milliseconds)".utf8),
-        ]
+        let arguments =
+            [
+                Array("CALL".utf8), Array(service.utf8), message, Array("TIMEOUT".utf8),
+                Array("\(milliseconds)".utf8),
+            ] + Self.option(id)
         return try bulk(
             ask(runtime.messageSocket, arguments, patience: timeout + .seconds(2)))
     }
 
     /// The sequence number of `message`, once it is durable.
     package func send(
-        _ service: String, _ message: [UInt8], patience: Duration = .seconds(30)
+        _ service: String, _ message: [UInt8], id: String? = nil,
+        patience: Duration = .seconds(30)
     ) throws(ClientError) -> Int {
-        let arguments = [Array("SEND".utf8), Array(service.utf8), message]
+        let arguments = [Array("SEND".utf8), Array(service.utf8), message] + Self.option(id)
         let reply = try ask(runtime.messageSocket, arguments, patience: patience)
         guard case .integer(let sequence) = reply else {
             throw .malformedReply("\(reply) for SEND")
         }
         return sequence
+    }
+
+    private static func option(_ id: String?) -> [[UInt8]] {
+        id.map { [Array("ID".utf8), Array($0.utf8)] } ?? []
     }
 
     // MARK: Questions

@@ -33,6 +33,8 @@ package struct ServiceStatus: Codable, Equatable, Sendable {
     package var settled: Int
     package var waiting: Int
     package var deadLetters: Int
+    /// Messages that are remembered by their clients' ids.
+    package var ids: Int?
     package var restarts: Int
     package var upgrades: Int
     package var connections: Int

@@ -16,6 +16,10 @@ package struct Limits: Equatable, Sendable {
     /// Messages of one connection without a reply before it is read no further.
     package var repliesPending = 1 << 20
 
+    /// What each service remembers of messages that bear their clients' ids.
+    package var ids = IDWindow.Bounds(
+        count: 10_000, bytes: 4 << 20, ageMilliseconds: 10 * 60 * 1000)
+
     package var prepareTimeout = Moment.Span.seconds(10)
     package var suspendTimeout = Moment.Span.seconds(5)
     package var migrateTimeout = Moment.Span.seconds(5)
@@ -49,6 +53,9 @@ package struct Limits: Equatable, Sendable {
 package enum FixedLimits {
     package static let firstSegmentBytes = 256 << 10
     package static let lastSegmentBytes = 16 << 20
+    /// Of the id that a client gives to a message, and of the client's name.
+    package static let idBytes = 64
+    package static let clientNameBytes = 64
     /// Dead letters of one service, and their bytes: each base record of the log holds them all.
     package static let deadLetters = 256
     package static let deadLetterBytes = 4 << 20

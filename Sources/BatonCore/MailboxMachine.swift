@@ -152,6 +152,8 @@ package struct MailboxMachine: Equatable, Sendable {
     package var deadLetters: [DeadLetter] = []
     /// All there ever were.
     package var deadLetterCount: UInt64 = 0
+    /// What is remembered of messages that bear their clients' ids.
+    package var ids = IDWindow()
 
     package init() {}
 }

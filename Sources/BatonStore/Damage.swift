@@ -68,7 +68,7 @@ extension Recovery {
                     return rest
                 }
             case .message, .settle, .switch, .attempt, .deadLetter, .epoch, .base, .confirm,
-                .forget:
+                .forget, .identity, .answer:
                 break
             }
         }

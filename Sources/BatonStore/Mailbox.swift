@@ -118,6 +118,50 @@ import Glibc
         return number
     }
 
+    /// A message that bears its client's id.
+    /// - Throws: as above; `idsFull` too, and nothing is appended.
+    package mutating func append(
+        _ message: UnsafeRawBufferPointer, as identity: IDWindow.Identity,
+        within bounds: IDWindow.Bounds
+    ) throws(StoreError) -> SequenceNumber {
+        let entry = IDWindow.Entry(sequence: appended.next.value, identity: identity, answer: nil)
+        let forgotten = standing.ids.forgettable(
+            adding: entry.byteCount, isEntry: true, settled: standing.settled.value,
+            at: identity.at, bounds)
+        guard forgotten > 0 || standing.ids.count < bounds.count else {
+            throw .idsFull(count: standing.ids.count)
+        }
+        let payload = identity.encoded(forgetting: forgotten)
+        try reserve(
+            Record.size(payload: message.count) + Record.size(payload: payload.count),
+            keeping: kept, isMessage: true)
+        let number = appended.next
+        unsafe put(.message, message, sequence: number.value)
+        appended = number
+        put(.identity, payload, sequence: number.value)
+        let fits = standing.ids.remember(identity, sequence: number.value, forgetting: forgotten)
+        precondition(fits, "an id for message \(number)")
+        reckon()
+        return number
+    }
+
+    /// What the sender of a message with an id is told; it counts when the message is settled.
+    /// - Parameter at: milliseconds since 1970.
+    package mutating func answer(
+        _ sequence: SequenceNumber, _ answer: IDWindow.Answer, at: UInt64,
+        within bounds: IDWindow.Bounds
+    ) throws(StoreError) {
+        guard standing.ids.entry(of: sequence.value) != nil else { return }
+        let forgotten = standing.ids.forgettable(
+            adding: 4 + answer.byteCount, isEntry: false, settled: standing.settled.value, at: at,
+            bounds)
+        let payload = answer.encoded(forgetting: forgotten)
+        try reserve(Record.size(payload: payload.count))
+        put(.answer, payload, sequence: sequence.value)
+        _ = standing.ids.answer(sequence.value, answer, forgetting: forgotten)
+        reckon()
+    }
+
     /// Everything up to `sequence` is handled; `state` is what it has become, if it changed.
     /// - Parameter format: the number its maker has declared for this form of state; 0 if none.
     package mutating func settle(upTo sequence: SequenceNumber, state: [UInt8]?, format: UInt32 = 0)

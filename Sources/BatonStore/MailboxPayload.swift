@@ -1,8 +1,9 @@
 // The payloads of the records that are events of a MailboxMachine, and of the base record, which is
 // all of it. Used in batond.
 //
-// Each begins as it did in format 1; what format 2 has added follows. Where the payload ends before
-// that, it is one of format 1, and what it lacks is as good as never having been.
+// Each begins as it did in format 1; what formats 2 and 3 have added follows. Where the payload ends
+// before that, it is of an older format, and what it lacks is as good as never having been.
+// IDPayload.swift has those of remembered ids.
 
 import BatonCore
 
@@ -37,6 +38,8 @@ extension MailboxMachine {
         for past in history { past.put(to: &writer) }
         writer.put(UInt32(deadLetters.count))
         for letter in deadLetters { letter.put(to: &writer) }
+
+        ids.put(to: &writer)
         return writer.bytes
     }
 
@@ -51,7 +54,7 @@ extension MailboxMachine {
         if let fallback { count += fallback.encodedByteCount }
         for past in history { count += past.release.encodedByteCount + 9 }
         for letter in deadLetters { count += 8 + letter.encodedByteCount }
-        return count
+        return count + ids.encodedByteCount
     }
 
     package init?(_ payload: UnsafeRawBufferPointer) {
@@ -86,6 +89,7 @@ extension MailboxMachine {
             dead.insert(sequence)
         }
         guard reader.isAtEnd || readAdded(&reader) else { return nil }
+        guard reader.isAtEnd || ids.read(&reader) else { return nil }
     }
 
     /// What format 2 has added.

@@ -17,6 +17,8 @@ package enum RecordKind: UInt8, Sendable {
     case base = 9
     case confirm = 10
     case forget = 11
+    case identity = 12
+    case answer = 13
 }
 
 package struct Record {

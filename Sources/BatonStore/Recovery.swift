@@ -323,6 +323,14 @@ package struct Recovery {
             guard letter != nil || record.payloadBytes == 0 else { return false }
             _ = standing.bury(record.sequence, letter)
         case .forget: _ = standing.forget(record.sequence)
+        case .identity:
+            guard let read = IDWindow.Identity.read(&reader) else { return false }
+            return record.sequence < nextSequence
+                && standing.ids.remember(
+                    read.identity, sequence: record.sequence, forgetting: read.forgotten)
+        case .answer:
+            guard let read = IDWindow.Answer.read(&reader) else { return false }
+            _ = standing.ids.answer(record.sequence, read.answer, forgetting: read.forgotten)
         case .base:
             guard let base = unsafe MailboxMachine(payload), base.settled.value < nextSequence
             else { return false }

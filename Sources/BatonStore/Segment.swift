@@ -9,7 +9,7 @@ package struct Segment: Sendable {
     package static let headerBytes = 4096
     /// Kept free at the end for the footer.
     static let footerBytes = Record.size(payload: 16)
-    static let formatVersion: UInt32 = 2
+    static let formatVersion: UInt32 = 3
 
     /// What the header page says.
     package struct Header: Equatable, Sendable {

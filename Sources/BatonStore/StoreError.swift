@@ -16,6 +16,8 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
     case newerFormat(found: UInt32, known: UInt32, place: String)
     /// No further message can be set aside: nothing was written.
     case deadLettersFull(count: Int)
+    /// As many messages with ids wait as may be remembered: nothing was written.
+    case idsFull(count: Int)
     /// More than one record can hold.
     case tooLarge(bytes: Int, limit: Int)
 
@@ -35,6 +37,9 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
         case .deadLettersFull(let count):
             "there is no room for another dead letter beside the \(count) there are: redeliver or "
                 + "discard some"
+        case .idsFull(let count):
+            "\(count) messages with ids wait, as many as may be remembered: wait until some are "
+                + "handled"
         case .tooLarge(let bytes, let limit): "\(bytes) bytes are more than the limit of \(limit)"
         }
     }

@@ -71,8 +71,11 @@ extension Supervisor {
         let writer = connection.writer
         switch verb.uppercased() {
         case "SETNAME" where command.count == 2:
-            connection.name = String(command.text(2).prefix(64))
-            writer.simpleString("OK", to: &bytes)
+            if connection.take(name: command.text(2)) {
+                writer.simpleString("OK", to: &bytes)
+            } else {
+                writer.error("ERR", Connection.nameIsTooLong, to: &bytes)
+            }
         case "GETNAME": writer.bulk(connection.name, to: &bytes)
         case "ID": writer.integer(connection.token & 0xffff_ffff, to: &bytes)
         case "SETINFO", "NO-EVICT", "NO-TOUCH": writer.simpleString("OK", to: &bytes)
@@ -97,7 +100,9 @@ extension Supervisor {
         while index <= command.count {
             switch command.text(index).uppercased() {
             case "SETNAME" where index < command.count:
-                connection.name = String(command.text(index + 1).prefix(64))
+                guard connection.take(name: command.text(index + 1)) else {
+                    return connection.replyError(slot, "ERR", Connection.nameIsTooLong)
+                }
                 index += 2
             default:
                 return connection.replyError(

@@ -7,20 +7,28 @@ import BatonWire
 extension Supervisor {
     func call(_ command: Command, _ slot: UInt64) {
         let connection = command.connection
-        var timeout: Int?
+        var options = MessageOptions()
         if command.count > 2 {
-            guard command.count == 4,
-                unsafe CommandOption(command.bytes(3)) == .timeout,
-                let milliseconds = unsafe DecimalText.parse(command.bytes(4))
-            else { return connection.replyError(slot, "ERR", "usage: " + CommandName.call.usage) }
-            timeout = milliseconds
+            do throws(UsageError) { options = try messageOptions(command, of: .call) } catch {
+                return connection.replyError(slot, "ERR", error.text)
+            }
         }
         guard let service = service(command, slot) else { return }
         do throws(StoreError) {
-            _ = try unsafe service.append(command.bytes(2), for: connection, slot: slot)
+            if let id = options.id {
+                switch try unsafe service.take(
+                    command.bytes(2), id: id, from: connection, slot: slot)
+                {
+                case .new: break
+                case .known(let entry): service.answer(entry, to: connection, slot: slot)
+                case .conflict(let entry): return conflict(entry, connection, slot)
+                }
+            } else {
+                _ = try unsafe service.append(command.bytes(2), for: connection, slot: slot)
+            }
         } catch { return notAppended(error, service, connection, slot) }
-        guard let timeout else { return }
-        let at = now.advanced(by: .milliseconds(UInt64(timeout)))
+        guard let timeout = options.timeout, connection.awaits(slot) else { return }
+        let at = now.advanced(by: timeout)
         connection.deadlines.add(
             slot, at: at, pending: connection.pendingCount, awaits: connection.awaits)
         awaitDeadline(of: connection, at)
@@ -49,20 +57,76 @@ extension Supervisor {
 
     func send(_ command: Command, _ slot: UInt64) {
         let connection = command.connection
-        guard command.count == 2 else {
-            return connection.replyError(slot, "ERR", "usage: " + CommandName.send.usage)
+        var options = MessageOptions()
+        if command.count > 2 {
+            do throws(UsageError) { options = try messageOptions(command, of: .send) } catch {
+                return connection.replyError(slot, "ERR", error.text)
+            }
         }
         guard let service = service(command, slot) else { return }
         do throws(StoreError) {
-            let sequence = try unsafe service.append(command.bytes(2), for: connection, slot: nil)
+            let sequence: SequenceNumber
+            if let id = options.id {
+                switch try unsafe service.take(
+                    command.bytes(2), id: id, from: connection, slot: nil)
+                {
+                case .new(let number): sequence = number
+                case .known(let entry): sequence = SequenceNumber(entry.sequence)
+                case .conflict(let entry): return conflict(entry, connection, slot)
+                }
+            } else {
+                sequence = try unsafe service.append(
+                    command.bytes(2), for: connection, slot: nil)
+            }
             connection.reply(slot, gated: service.isGated) { bytes in
                 connection.writer.integer(sequence.value, to: &bytes)
             }
-            if service.isGated {
-                commits(service)
-                gathers(connection)
-            }
+            service.expectCommit(of: connection)
         } catch { notAppended(error, service, connection, slot) }
+    }
+
+    private func conflict(_ entry: IDWindow.Entry, _ connection: Connection, _ slot: UInt64) {
+        connection.replyError(
+            slot, "CONFLICT",
+            "this id was given to another payload, message \(entry.sequence): give each message an "
+                + "id of its own")
+    }
+
+    // MARK: Options
+
+    private struct MessageOptions {
+        var timeout: Moment.Span?
+        var id: [UInt8]?
+    }
+
+    private struct UsageError: Error {
+        var text: String
+    }
+
+    private func messageOptions(_ command: Command, of name: CommandName) throws(UsageError)
+        -> MessageOptions
+    {
+        var options = MessageOptions()
+        let usage = UsageError(text: "usage: " + name.usage)
+        for index in stride(from: 3, through: command.count, by: 2) {
+            guard index < command.count else { throw usage }
+            let value = unsafe command.bytes(index + 1)
+            switch unsafe CommandOption(command.bytes(index)) {
+            case .timeout where name == .call && options.timeout == nil:
+                guard let milliseconds = unsafe DecimalText.parse(value) else { throw usage }
+                options.timeout = .milliseconds(UInt64(milliseconds))
+            case .id where options.id == nil:
+                guard 1...FixedLimits.idBytes ~= value.count else {
+                    throw UsageError(
+                        text: "an id has 1 to \(FixedLimits.idBytes) bytes, this one has "
+                            + "\(value.count)")
+                }
+                options.id = unsafe Array(value)
+            case .timeout, .id, .image, .force, .rehearse, .allow, .dryRun, .wait, .dead, nil:
+                throw usage
+            }
+        }
+        return options
     }
 
     /// A message that the mailbox cannot take.
@@ -73,9 +137,11 @@ extension Supervisor {
         case .full:
             service.makeRoom()
             connection.replyError(slot, "BUSY", "\(error)")
+        case .idsFull: connection.replyError(slot, "BUSY", "\(error)")
         case .noRoom: connection.replyError(slot, "READONLY", "\(error)")
         case .tooLarge: connection.replyError(slot, "TOOBIG", "\(error)")
-        case .system, .corrupt, .newerFormat, .deadLettersFull: fail("\(service.name): \(error)")
+        case .system, .corrupt, .newerFormat, .deadLettersFull:
+            fail("\(service.name): \(error)")
         }
     }
 }

@@ -39,7 +39,7 @@ final class Connection {
     var commands: RESPParser
     var writer = RESPWriter()
     /// By `CLIENT SETNAME`.
-    var name = ""
+    private(set) var name = ""
     /// The service it named last: most clients go on with the same.
     weak var lastService: Service?
     /// If it is told events.
@@ -87,6 +87,18 @@ final class Connection {
         lines = LineParser(maximumLine: limits.messageBytes)
         commands = RESPParser(limits: RESPParser.Limits(bulk: limits.messageBytes))
     }
+
+    /// Whose ids its messages bear: it is the client of this name, or, without one, of this uid.
+    var client: [UInt8] { Array(name.isEmpty ? "uid \(peer.uid)".utf8 : "name \(name)".utf8) }
+
+    /// - Returns: whether it may have this name.
+    func take(name: String) -> Bool {
+        guard name.utf8.count <= FixedLimits.clientNameBytes else { return false }
+        self.name = name
+        return true
+    }
+
+    static let nameIsTooLong = "a client's name has at most \(FixedLimits.clientNameBytes) bytes"
 
     var pendingCount: UInt64 { nextSlot - headSlot }
     /// Bytes of replies that are kept for this client.

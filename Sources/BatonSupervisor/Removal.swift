@@ -204,16 +204,19 @@ extension Supervisor {
 
     /// Their messages are kept, but whoever handles them one day does not know them any more.
     private func tellThoseWhoWait(for service: Service) {
-        for run in service.waiting.takeAll() {
-            guard let connection = run.connection, connection.state != .closed else { continue }
-            for slot in run.slot..<run.slot + run.count {
-                connection.replyError(
-                    slot, "UNAVAILABLE",
-                    "\(service.name) was removed before this message was handled: it is kept, and "
-                        + "handled when \(service.name).so is back")
-            }
+        func tell(_ connection: Connection, _ slot: UInt64) {
+            connection.replyError(
+                slot, "UNAVAILABLE",
+                "\(service.name) was removed before this message was handled: it is kept, and "
+                    + "handled when \(service.name).so is back")
             flushes(connection)
         }
+        for run in service.waiting.takeAll() {
+            guard let connection = run.connection, connection.state != .closed else { continue }
+            for slot in run.slot..<run.slot + run.count { tell(connection, slot) }
+        }
+        for call in service.repeats.values.joined() { tell(call.connection, call.slot) }
+        service.repeats = [:]
         for connection in service.heldUp { resume(connection) }
     }
 

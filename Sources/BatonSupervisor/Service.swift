@@ -1,5 +1,5 @@
 // A service: its mailbox, its hosts, who waits for its replies. This file is the way of messages;
-// ServiceHosts.swift starts and mourns hosts, ServiceUpgrade.swift performs upgrades,
+// ServiceReplies.swift tells each sender, ServiceHosts.swift starts and mourns hosts, ServiceUpgrade.swift performs upgrades,
 // ServiceRollback.swift the way back.
 // Runs in batond.
 //
@@ -36,6 +36,10 @@ package final class Service {
 
     var mailbox: Mailbox
     var waiting = WaitingQueue()
+    /// Who else waits for the answer to a message, as it was sent again by its id.
+    var repeats: [UInt64: [RepeatedCall]] = [:]
+    /// To messages with ids, while outcomes are taken: settled with them.
+    var answers: [(sequence: SequenceNumber, answer: IDWindow.Answer)] = []
     var condition = Condition.starting
     /// Suspended by the operator.
     var isHeld = false
@@ -200,7 +204,7 @@ package final class Service {
             makeRoom()
             return .enough
         case .noRoom: return .readOnly("\(error)")
-        case .system, .corrupt, .newerFormat, .tooLarge, .deadLettersFull:
+        case .system, .corrupt, .newerFormat, .tooLarge, .deadLettersFull, .idsFull:
             supervisor.fail("\(name): \(error)")
             return .enough
         }
@@ -222,6 +226,7 @@ package final class Service {
         var cursor = mailbox.standing.settled
         var state: [UInt8]?
         repliedTo.removeAll(keepingCapacity: true)
+        answers.removeAll(keepingCapacity: true)
         history.note(
             position: host.reader.position, settled: cursor, state: mailbox.standing.state)
         host.reader.begin(host.ring)
@@ -250,6 +255,7 @@ package final class Service {
             "\(name): \(waiting.count) wait for the outcomes after \(cursor)")
         guard cursor > mailbox.standing.settled || state != nil else { return }
         do throws(StoreError) {
+            try keepAnswers()
             try mailbox.settle(upTo: cursor, state: state, format: host.stateVersion)
         } catch {
             // Replies of these outcomes stand in the queues; they may not leave without the record.
@@ -282,7 +288,7 @@ package final class Service {
         return connection.bufferedCount > FixedLimits.hardRepliesBytes
     }
 
-    private func note(replyTo connection: Connection) {
+    func note(replyTo connection: Connection) {
         if connection.bufferedCount > FixedLimits.hardRepliesBytes {
             overfull = connection
             supervisor.expectFastReading(of: connection)
@@ -294,12 +300,17 @@ package final class Service {
     /// Replies taken before their place is noted for a rehearsal.
     private static let repliesInARow: UInt64 = 1024
 
-    /// Plain replies, as many as stand in a row for one client: almost all there are.
+    /// Plain replies, as many as stand in a row for one client: almost all there are. Those to messages
+    /// with ids are remembered, and so taken one by one.
     private func takeReplies(from host: HostProcess, _ cursor: inout SequenceNumber) {
         while let run = waiting.first, let connection = run.connection {
+            var most = min(run.count, Self.repliesInARow)
+            if let next = mailbox.standing.ids.next(after: cursor.value) {
+                most = min(most, next - cursor.value - 1)
+            }
+            guard most > 0 else { return }
             let count = connection.takeReplies(
-                from: host, after: cursor.value, slot: run.slot,
-                atMost: min(run.count, Self.repliesInARow), gated: isGated)
+                from: host, after: cursor.value, slot: run.slot, atMost: most, gated: isGated)
             guard count > 0 else { return }
             waiting.advance(by: count)
             cursor = cursor.advanced(by: count)
@@ -325,19 +336,20 @@ package final class Service {
                 return "an outcome for message \(sequence) where \(cursor.next) is due"
             }
             switch kind {
-            case .reply: unsafe deliver(payload)
-            case .failure: unsafe deliverFailure(payload)
+            case .reply: unsafe deliver(payload, to: sequence)
+            case .failure: unsafe deliverFailure(payload, to: sequence)
             case .passed:
                 guard mailbox.standing.dead.contains(sequence) else {
                     return "it passed over message \(sequence), which is no dead letter"
                 }
-                deliverPoison(sequence)
+                deliverPoison(to: sequence)
             case .largeReply:
                 switch host.takeLarge(limit: limits.messageBytes, now: supervisor.now) {
-                case .bytes(let bytes): unsafe bytes.withUnsafeBytes { unsafe deliver($0) }
+                case .bytes(let bytes):
+                    unsafe bytes.withUnsafeBytes { unsafe deliver($0, to: sequence) }
                 case .tooLarge(let byteCount):
                     deliverError(
-                        "TOOBIG",
+                        to: sequence, "TOOBIG",
                         "the reply to this message has \(byteCount) bytes, at most "
                             + "\(limits.messageBytes) may be sent: the service must reply less")
                 case .missing: return "a large reply did not come"
@@ -364,47 +376,6 @@ package final class Service {
             return nil
         case .skip: return "a skip where an outcome is due"
         }
-    }
-
-    // MARK: Replies
-
-    @inline(__always)
-    private func deliver(_ reply: UnsafeRawBufferPointer) {
-        guard let run = waiting.first else { preconditionFailure("nobody waits for an outcome") }
-        waiting.advance(by: 1)
-        guard let connection = run.connection else { return }
-        connection.reply(run.slot, gated: isGated) { bytes in
-            unsafe connection.frame.append(reply, to: &bytes)
-        }
-        note(replyTo: connection)
-    }
-
-    private func deliverFailure(_ text: UnsafeRawBufferPointer) {
-        // Copied once; a code and a text, one line.
-        let text = unsafe String(decoding: text, as: UTF8.self)
-        let parts = text.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-        let code = parts.first.map(String.init) ?? "FAILED"
-        let isCode = code.allSatisfy { $0.isASCII && ($0.isUppercase || $0.isNumber) }
-        deliverError(
-            isCode ? code : "FAILED",
-            isCode ? (parts.count > 1 ? String(parts[1]) : "the service gives no reason") : text)
-    }
-
-    private func deliverPoison(_ sequence: UInt64) {
-        let letter = mailbox.standing.deadLetters.first { $0.sequence == sequence }
-        let attempts = letter?.attempts ?? supervisor.configuration.limits.attempts
-        deliverError(
-            "POISON",
-            "message \(sequence) killed its host \(attempts) times and was set aside: do not send "
-                + "it again before the service is mended")
-    }
-
-    private func deliverError(_ code: String, _ text: String) {
-        guard let run = waiting.first else { preconditionFailure("nobody waits for an outcome") }
-        waiting.advance(by: 1)
-        guard let connection = run.connection else { return }
-        connection.replyError(run.slot, gated: isGated, code, text)
-        note(replyTo: connection)
     }
 
     // MARK: The end of a turn
@@ -466,7 +437,7 @@ package final class Service {
 
     /// Lets go of who is waited for and who waits: they hold the service in turn.
     func abandon() {
-        (waiting, heldUp, repliedTo) = (WaitingQueue(), [], [])
+        (waiting, heldUp, repliedTo, repeats) = (WaitingQueue(), [], [], [:])
         (attempt, queue, suspendWaiters, confirmationWaiters) = (nil, [], [], [])
         (current, candidate, old, standingDown) = (nil, nil, nil, nil)
     }

@@ -49,7 +49,7 @@ extension Service {
                 log.warning("message \(sequence) is not set aside: \(error)")
             case .deadLettersFull:
                 stop(because: "message \(sequence) kills its hosts, and \(error)")
-            case .system, .full, .corrupt, .newerFormat, .tooLarge:
+            case .system, .full, .corrupt, .newerFormat, .tooLarge, .idsFull:
                 supervisor.fail("\(name): \(error)")
             }
             return false

@@ -111,6 +111,7 @@ enum StatusReport {
         json.member("settled", standing.settled.value)
         json.member("waiting", service.mailbox.unsettledCount)
         json.member("dead_letters", standing.deadLetters.count)
+        json.member("ids", standing.ids.count)
         json.member("restarts", service.restarts)
         json.member("upgrades", standing.upgrades)
         json.member("connections", service.connectionCount)
@@ -162,7 +163,8 @@ enum StatusReport {
         ] { json.null(key) }
         json.member("durability", "commit")
         for key in [
-            "appended", "settled", "waiting", "dead_letters", "restarts", "upgrades", "connections",
+            "appended", "settled", "waiting", "dead_letters", "ids", "restarts", "upgrades",
+            "connections",
             "mailbox_bytes",
         ] { json.member(key, 0) }
         json.member("disk_version_differs", false)

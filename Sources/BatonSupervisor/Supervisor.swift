@@ -34,6 +34,7 @@ import Logging
     let manager = ServiceManager()
     let state: StateDirectory
     let started: Moment
+    private let startedAt: UInt64
     /// The time at which this turn began.
     /// How long ago hosts began what they do.
     private(set) var now: Moment
@@ -95,6 +96,7 @@ import Logging
         self.logger = logger
         self.ground = ground
         started = ground.now()
+        startedAt = ground.wallMilliseconds()
         now = started
         state = try StateDirectory(configuration.directories.state)
         unsafe scratch = .allocate(
@@ -350,6 +352,10 @@ import Logging
 
     /// For what is measured within a turn.
     func freshNow() -> Moment { ground.now() }
+
+    /// Milliseconds since 1970 by the clock at the start and by one that does not jump since: for
+    /// the age of ids.
+    var steadyMilliseconds: UInt64 { startedAt + now.since(started).milliseconds }
 
     func log(for service: Service) -> Logger {
         var log = logger

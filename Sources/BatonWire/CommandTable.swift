@@ -38,8 +38,8 @@ package enum CommandName: String, CaseIterable, Sendable {
     /// How many arguments may follow the name.
     package var argumentCount: ClosedRange<Int> {
         switch self {
-        case .call: 2...4
-        case .send: 2...2
+        case .call: 2...6
+        case .send: 2...4
         case .ping, .status: 0...1
         case .mailbox: 1...2
         case .subscribe: 1...16
@@ -86,8 +86,8 @@ package enum CommandName: String, CaseIterable, Sendable {
     /// The command with its arguments, as documentation writes it.
     package var usage: String {
         switch self {
-        case .call: "CALL service payload [TIMEOUT ms]"
-        case .send: "SEND service payload"
+        case .call: "CALL service payload [ID id] [TIMEOUT ms]"
+        case .send: "SEND service payload [ID id]"
         case .ping: "PING [text]"
         case .status: "STATUS [service]"
         case .explain: "EXPLAIN service"
@@ -121,6 +121,7 @@ package enum CommandName: String, CaseIterable, Sendable {
 /// A word within a command's arguments that has a meaning of its own.
 package enum CommandOption: String, CaseIterable, Sendable {
     case timeout = "TIMEOUT"
+    case id = "ID"
     case image = "IMAGE"
     case force = "FORCE"
     case rehearse = "REHEARSE"

@@ -36,7 +36,7 @@ package struct UpgradeOptions: Equatable, Sendable {
                 allow = count
             case .dryRun: isDryRun = true
             case .wait: waits = true
-            case .timeout, .dead, nil: return nil
+            case .timeout, .id, .dead, nil: return nil
             }
         }
     }

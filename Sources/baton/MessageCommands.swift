@@ -24,11 +24,13 @@ struct Call: DaemonCommand {
     var message: String?
     @Option(help: ArgumentHelp("How long to wait for the reply.", valueName: "seconds"))
     var timeout = Seconds(30)
+    @Option(help: "An id of yours for the message: sent again with it, it is not handled again.")
+    var id: String?
     @OptionGroup var place: DaemonPlace
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
         guard let message = Input.message(message) else { return .usage }
-        Output.line(try daemon.call(service, message, timeout: timeout.duration))
+        Output.line(try daemon.call(service, message, id: id, timeout: timeout.duration))
         return .done
     }
 }
@@ -50,11 +52,13 @@ struct Send: DaemonCommand {
     var message: String?
     @Option(help: ArgumentHelp("How long to wait for the receipt.", valueName: "seconds"))
     var timeout = Seconds(30)
+    @Option(help: "An id of yours for the message: sent again with it, it is not handled again.")
+    var id: String?
     @OptionGroup var place: DaemonPlace
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
         guard let message = Input.message(message) else { return .usage }
-        Output.line("\(try daemon.send(service, message, patience: timeout.duration))")
+        Output.line("\(try daemon.send(service, message, id: id, patience: timeout.duration))")
         return .done
     }
 }

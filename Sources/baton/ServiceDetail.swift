@@ -52,6 +52,7 @@ enum ServiceDetail {
         if let message = service.messageInHand { list.add("in hand", "message \(message)") }
         list.add(
             "dead letters", "\(service.deadLetters)", service.deadLetters > 0 ? .bad : .plain)
+        if let ids = service.ids, ids > 0 { list.add("ids", "\(ids) remembered") }
         list.add(
             "mailbox",
             "\(Quantity.bytes(service.mailboxBytes)), durability \(service.durability)")

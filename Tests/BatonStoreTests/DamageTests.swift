@@ -174,17 +174,17 @@ struct DamageTests {
     func newerFormat(index: Int) throws {
         let log = try threeSegments()
         let segment = log.log.segments[index]
-        for (offset, found) in [(8, 3 as UInt32), (12, 2)] {
+        for (offset, found) in [(8, 4 as UInt32), (12, 3)] {
             let directory = try TemporaryDirectory()
             var files = log.files
             files["spare.new"] = [1, 2, 3]
             if var bytes = files[segment.name] {
-                header(&bytes) { $0[offset] = 3 }
+                header(&bytes) { $0[offset] = 4 }
                 files[segment.name] = bytes
             }
             try directory.restore(files)
             let place = "\(directory.path)/\(segment.name)"
-            #expect(throws: StoreError.newerFormat(found: found, known: 2, place: place)) {
+            #expect(throws: StoreError.newerFormat(found: found, known: 3, place: place)) {
                 try Life(directory)
             }
             let isUnchanged = try directory.holds(files)

@@ -1,4 +1,4 @@
-// A log that a Baton of format 1 has written is read, and goes on in format 2.
+// A log that a Baton of format 1 has written is read, and goes on in the present one.
 
 import BatonCore
 import BatonLinux
@@ -54,14 +54,14 @@ struct Format1Tests {
         #expect(life.known == Life.Known(appended: SequenceNumber(44), standing: expected))
     }
 
-    @Test("It goes on in a segment of format 2, once; what is there stays as it is")
+    @Test("It goes on in a segment of the present format, once; what is there stays as it is")
     func goesOn() throws {
         for files in [Format1Log.kinds, Format1Log.base] {
             let directory = try holding(files)
             let name = try #require(files.keys.first)
             let last = try #require(try directory.log().segments.last)
             for _ in 0..<3 { _ = try Life(directory) }
-            #expect(try directory.log().segments.map(\.format) == [1, 2])
+            #expect(try directory.log().segments.map(\.format) == [1, 3])
             let life = try Life(directory)
             try life.append(40)
             try life.settle(life.mailbox.standing.settled.value + 1, state: "new", format: 4)
@@ -75,7 +75,7 @@ struct Format1Tests {
             try again.confirm()
             try again.settleAll()
             try again.sync()
-            #expect(try directory.log().segments.map(\.format) == [2])
+            #expect(try directory.log().segments.map(\.format) == [3])
             #expect(try Life(directory).known == again.known)
         }
     }

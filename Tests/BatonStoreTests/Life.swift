@@ -49,6 +49,29 @@ final class Life {
         return try result.get()
     }
 
+    /// What is remembered in every test: little, so that some is forgotten.
+    static let ids = IDWindow.Bounds(count: 5, bytes: 1000, ageMilliseconds: 1 << 40)
+
+    /// A message with its number as its id.
+    @discardableResult
+    func appendWithID(_ count: Int) throws(StoreError) -> SequenceNumber {
+        let next = mailbox.appended.next.value
+        let bytes = Self.message(next, count: count)
+        let identity = IDWindow.Identity(
+            key: IDWindow.Key(client: Array("client".utf8), id: Array("\(next)".utf8)),
+            digest: UInt128(next) << 64 | 9, at: next)
+        let result = unsafe bytes.withUnsafeBytes { bytes in
+            Result { () throws(StoreError) in
+                try unsafe mailbox.append(bytes, as: identity, within: Self.ids)
+            }
+        }
+        return try result.get()
+    }
+
+    func answer(_ sequence: UInt64, _ answer: IDWindow.Answer) throws(StoreError) {
+        try mailbox.answer(SequenceNumber(sequence), answer, at: sequence, within: Self.ids)
+    }
+
     func settle(_ sequence: UInt64, state: String? = nil, format: UInt32 = 0) throws(StoreError) {
         try mailbox.settle(
             upTo: SequenceNumber(sequence), state: state.map { Array($0.utf8) }, format: format)

@@ -7,7 +7,7 @@ struct LogImage {
     struct Record: Equatable {
         enum Kind: UInt8 {
             case batch = 1, message, settle, `switch`, attempt, deadLetter, epoch, footer, base
-            case confirm, forget
+            case confirm, forget, identity, answer
         }
         var kind: Kind
         var flags: UInt8
@@ -89,7 +89,7 @@ struct LogImage {
     private static func header(_ name: String, _ bytes: [UInt8]) throws(Fault) -> Segment {
         guard bytes.count >= 4096 else { throw Fault("\(name): shorter than a page") }
         guard Array(bytes[..<8]) == Array("BATONLOG".utf8) else { throw Fault("\(name): no magic") }
-        guard 1...2 ~= word(bytes, 8) else { throw Fault("\(name): format \(word(bytes, 8))") }
+        guard 1...3 ~= word(bytes, 8) else { throw Fault("\(name): format \(word(bytes, 8))") }
         guard word(bytes, 76) == crc(bytes[..<76]) else { throw Fault("\(name): header CRC") }
         return Segment(
             name: name, format: word(bytes, 8), ordinal: word(bytes, 20),

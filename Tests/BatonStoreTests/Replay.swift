@@ -50,6 +50,23 @@ private struct Replay {
                 standing.deadLetters.append(fields.letter(record.sequence))
             }
         case .forget: standing.deadLetters.removeAll { $0.sequence == record.sequence }
+        case .identity:
+            let forgotten = fields.integer(8)
+            let entry = IDWindow.Entry(
+                sequence: record.sequence, identity: fields.identity(), answer: nil)
+            guard record.sequence == next - 1 else {
+                throw LogImage.Fault("an id of message \(record.sequence) behind \(next - 1)")
+            }
+            standing.remember(standing.ids.all.filter { $0.sequence > forgotten } + [entry])
+        case .answer:
+            let forgotten = fields.integer(8)
+            let answer = fields.answer(fields.integer(1))
+            standing.remember(
+                standing.ids.all.filter { $0.sequence > forgotten }.map { entry in
+                    guard entry.sequence == record.sequence else { return entry }
+                    return IDWindow.Entry(
+                        sequence: entry.sequence, identity: entry.identity, answer: answer)
+                })
         case .base:
             let base = fields.standing()
             guard isFirst || base == standing else {
@@ -106,6 +123,13 @@ private struct Replay {
         if before.release != nil, past.cause == .upgrade { standing.upgrades += 1 }
         standing.history = (standing.history + [past]).suffix(8)
         standing.switchedAfter = SequenceNumber(sequence)
+    }
+}
+
+extension MailboxMachine {
+    fileprivate mutating func remember(_ entries: [IDWindow.Entry]) {
+        ids = IDWindow()
+        for entry in entries { _ = ids.restore(entry) }
     }
 }
 
@@ -171,7 +195,34 @@ private struct Fields {
         }
         for _ in 0..<integer(4) { standing.dead.insert(integer(8)) }
         if !isAtEnd { added(to: &standing) }
+        if !isAtEnd { standing.remember(entries()) }
         return standing
+    }
+
+    /// What format 3 has added.
+    private mutating func entries() -> [IDWindow.Entry] {
+        (0..<integer(4)).map { _ in
+            let sequence = integer(8)
+            let identity = identity()
+            return IDWindow.Entry(
+                sequence: sequence, identity: identity, answer: answer(integer(1)))
+        }
+    }
+
+    mutating func identity() -> IDWindow.Identity {
+        let client = raw(Int(integer(1)))
+        let key = IDWindow.Key(client: client, id: raw(Int(integer(1))))
+        let low = UInt128(integer(8))
+        let digest = UInt128(integer(8)) << 64 | low
+        return IDWindow.Identity(key: key, digest: digest, at: integer(8))
+    }
+
+    mutating func answer(_ mark: UInt64) -> IDWindow.Answer? {
+        guard mark > 0 else { return nil }
+        let bytes = raw(Int(integer(4)))
+        guard mark == 2 else { return .reply(bytes) }
+        let words = String(decoding: bytes, as: UTF8.self).split(separator: " ", maxSplits: 1)
+        return .error(code: String(words[0]), text: words.count > 1 ? String(words[1]) : "")
     }
 
     /// What format 2 has added.

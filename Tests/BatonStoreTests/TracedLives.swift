@@ -111,7 +111,7 @@ final class TracedLives {
             // A batch was full, or a segment: everything before this step was written.
             if disk.events.count > before.events { note(before) }
         }
-        switch Int.random(in: 0..<20, using: &generator) {
+        switch Int.random(in: 0..<23, using: &generator) {
         case 0...3: try life.append(Int.random(in: 0...60, using: &generator))
         case 4: try life.append(Int.random(in: 0...3000, using: &generator))
         case 5, 6: try life.append(Int.random(in: 20_000...90_000, using: &generator))
@@ -129,6 +129,8 @@ final class TracedLives {
             if let letter = life.mailbox.standing.deadLetters.randomElement(using: &generator) {
                 try life.forget(letter.sequence)
             }
+        case 20, 21: try appendWithID(life)
+        case 22: try answerOne(life)
         case let step where settled < appended:
             let next = settled + 1
             let sequence = UInt64.random(in: next...appended, using: &generator)
@@ -143,6 +145,27 @@ final class TracedLives {
             }
         default: break
         }
+    }
+
+    private func appendWithID(_ life: Life) throws(StoreError) {
+        do throws(StoreError) {
+            try life.appendWithID(Int.random(in: 0...300, using: &generator))
+        } catch {
+            // All that it may remember waits.
+            guard case .idsFull = error else { throw error }
+        }
+    }
+
+    private func answerOne(_ life: Life) throws(StoreError) {
+        guard let entry = life.mailbox.standing.ids.all.randomElement(using: &generator) else {
+            return
+        }
+        let count = Int.random(in: 0...400, using: &generator)
+        let answer: IDWindow.Answer =
+            count % 3 == 0
+            ? .error(code: "NO", text: "because of \(count)")
+            : .reply(Life.message(entry.sequence, count: count))
+        try life.answer(entry.sequence, answer)
     }
 
     /// To what there is to fall back to, with the state it had, another, or none.

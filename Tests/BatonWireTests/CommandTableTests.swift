@@ -65,6 +65,6 @@ struct CommandTableTests {
     func wrongNumber() {
         #expect(
             CommandName.call.wrongNumberOfArguments
-                == "wrong number of arguments: CALL service payload [TIMEOUT ms]")
+                == "wrong number of arguments: CALL service payload [ID id] [TIMEOUT ms]")
     }
 }
