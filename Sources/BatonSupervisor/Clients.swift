@@ -123,8 +123,16 @@ extension Supervisor {
         parse(connection, count: kept + got)
     }
 
-    /// Back-pressure may have eased: goes on with what was read before.
-    func resume(_ connection: Connection) {
+    /// Back-pressure may have eased: at the end of this turn the client is read further. Not now:
+    /// somebody else's input may be being executed, and the scratch buffer holds one.
+    func resumes(_ connection: Connection) {
+        guard !connection.isToFlush else { return }
+        connection.isToFlush = true
+        toFlush.append(connection)
+    }
+
+    /// Goes on with what was read before, if back-pressure has eased.
+    private func resume(_ connection: Connection) {
         guard connection.state == .open else { return }
         if connection.isHeldBack, mayRead(connection) {
             parse(connection, count: carryOver(connection))
@@ -135,6 +143,7 @@ extension Supervisor {
 
     /// Copies the unfinished input to the front of the scratch buffer.
     private func carryOver(_ connection: Connection) -> Int {
+        precondition(!isParsing, "input was read while another client's was being executed")
         let count = connection.carry.count
         guard count > 0 else { return 0 }
         unsafe connection.carry.withUnsafeBytes { unsafe scratch.copyMemory(from: $0) }
@@ -152,6 +161,8 @@ extension Supervisor {
 
     /// Takes the messages in the first `count` bytes of the scratch buffer.
     private func parse(_ connection: Connection, count: Int) {
+        isParsing = true
+        defer { isParsing = false }
         var consumed = 0
         switch connection.wire {
         case .lines(let service):
@@ -219,9 +230,7 @@ extension Supervisor {
     func flushes(_ connection: Connection) {
         // A reply that waits for nothing may have let others go ahead that do.
         if connection.output.isGathering { gathers(connection) }
-        guard !connection.isToFlush else { return }
-        connection.isToFlush = true
-        toFlush.append(connection)
+        resumes(connection)
     }
 
     func flush(_ connection: Connection) {

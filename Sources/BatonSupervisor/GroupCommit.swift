@@ -50,13 +50,18 @@ extension Supervisor {
         }
     }
 
+    /// Whether somebody waits for a commit, and none is under way.
+    var mayBeginCommit: Bool {
+        // Once batond gives up, nothing more may be acknowledged.
+        commit.round == nil && shutdown != .finished
+            && !(commit.wanting.isEmpty && commit.gathering.isEmpty)
+    }
+
     /// At the end of a turn, when everything is written.
     func beginCommit() {
-        // Once batond gives up, nothing more may be acknowledged.
-        guard commit.round == nil, shutdown != .finished else { return }
+        guard mayBeginCommit else { return }
         let wanting = commit.wanting
         commit.wanting = []
-        guard !wanting.isEmpty || !commit.gathering.isEmpty else { return }
         let connections = commit.gathering
         commit.gathering = []
         for connection in connections {

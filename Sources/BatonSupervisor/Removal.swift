@@ -217,7 +217,7 @@ extension Supervisor {
         }
         for call in service.repeats.values.joined() { tell(call.connection, call.slot) }
         service.repeats = [:]
-        for connection in service.heldUp { resume(connection) }
+        service.releaseHeldUp()
     }
 
     /// It stays as it was.

@@ -399,7 +399,7 @@ package final class Service {
         guard !heldUp.isEmpty else { return }
         let released = heldUp
         heldUp = []
-        for connection in released { supervisor.resume(connection) }
+        for connection in released { supervisor.resumes(connection) }
     }
 
     // MARK: Durability

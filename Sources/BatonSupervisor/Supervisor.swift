@@ -67,6 +67,8 @@ import Logging
     var toFlush: [Connection] = []
     /// Shared by all reads: beyond it, only unfinished input is kept.
     let scratch: UnsafeMutableRawBufferPointer
+    /// Somebody's input is in `scratch`.
+    var isParsing = false
 
     var intake = IntakeQueue()
     var keptImages: Set<String> = []
@@ -175,7 +177,7 @@ import Logging
                 flush(connection)
             }
             advanceShutdown()
-        } while !touched.isEmpty || !toFlush.isEmpty || advanceRemovals()
+        } while !touched.isEmpty || !toFlush.isEmpty || mayBeginCommit || advanceRemovals()
     }
 
     /// How long nothing can happen but an event.

@@ -75,21 +75,31 @@ extension Processes {
             #expect(try daemon.status("stamp").confirmedVersion == "0002")
         }
 
+        /// Sends to `faulty`, which is suspended, until its mailbox takes nothing more.
+        /// - Returns: how many messages it took.
+        @discardableResult
+        private func fill(_ daemon: TestDaemon) throws -> Int {
+            var byteCount = 256 << 10
+            var sent = 0
+            while byteCount > 0 {
+                do throws(ClientError) {
+                    _ = try daemon.client.send("faulty", [UInt8](repeating: 120, count: byteCount))
+                    sent += 1
+                } catch {
+                    #expect("\(error)".contains("BUSY"))
+                    byteCount /= 2
+                }
+                guard sent < 100 else { throw Failure("the mailbox is never full") }
+            }
+            return sent
+        }
+
         @Test("A limit that is raised lets those in who waited at it")
         func raised() throws {
             let daemon = try TestDaemon(
                 plugins: "faulty", configuration: "limits: { mailbox_bytes: 1 MiB }\n")
             try daemon.client.change(.suspend, "faulty")
-            let message = [UInt8](repeating: 120, count: 256 << 10)
-            var sent = 0
-            var refused: ClientError?
-            while refused == nil, sent < 64 {
-                do throws(ClientError) {
-                    _ = try daemon.client.send("faulty", message)
-                    sent += 1
-                } catch { refused = error }
-            }
-            #expect("\(refused.map { "\($0)" } ?? "")".contains("BUSY"))
+            let sent = try fill(daemon)
             // A line client is held up instead, and goes on by itself.
             let client = try daemon.lines("faulty")
             try client.send("held up\n")
@@ -102,6 +112,27 @@ extension Processes {
             try daemon.configure("limits: { connections: 1 }\n")
             _ = try daemon.client.reload()
             #expect(try daemon.lines("faulty").line()?.hasPrefix("-BUSY") == true)
+        }
+
+        @Test("What follows a reload on its connection is executed, not what clients wait to send")
+        func behindReload() throws {
+            let daemon = try TestDaemon(
+                plugins: "faulty", configuration: "limits: { mailbox_bytes: 1 MiB }\n")
+            try daemon.client.change(.suspend, "faulty")
+            try fill(daemon)
+            // What the mailbox cannot take is kept, and looked at again by a reload.
+            let client = try daemon.lines("faulty")
+            let message = String(repeating: "SHUTDOWN ", count: 2000)
+            try client.send(message + "\n")
+            let control = try LineClient(path: daemon.runtime.controlSocket)
+            for number in 1...20 {
+                try control.send("RELOAD\r\nPING \(number)-is-the-operators\r\n")
+                let lines = try control.lines(4)
+                #expect(lines[1].contains("faulty"), "\(lines)")
+                #expect(lines[3].hasPrefix("\(number)-is-the-operators"), "\(lines)")
+            }
+            try daemon.client.change(.resume, "faulty")
+            #expect(try client.line() == message)
         }
 
         @Test("The log's level changes with the file, unless the command line has said it")
