@@ -181,6 +181,10 @@ extension MailboxMachine {
         }
     }
 
+    /// Messages up to this one are handled one at a time: one of them has killed a host, and the
+    /// blame for another death must not fall on its neighbour. 0 if none has.
+    package var carefulThrough: UInt64 { attempts.keys.max() ?? 0 }
+
     /// Whether a host may still come by this message, and is not told to pass over it yet.
     package func canBury(_ sequence: UInt64) -> Bool {
         sequence > needed.value && !dead.contains(sequence)

@@ -40,7 +40,9 @@ extension HostLoop {
             begin(at: position, sequence, passingOver: dead)
             self.carefulThrough = carefulThrough
             forgetReplay()
-        case .proceed: isRunning = true
+        case .proceed(let carefulThrough):
+            self.carefulThrough = carefulThrough
+            isRunning = true
         case .suspend(let generation):
             publish()
             isRunning = false

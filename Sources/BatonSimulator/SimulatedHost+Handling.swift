@@ -38,7 +38,8 @@ extension SimulatedHost {
             replay = (through, generation)
             if mishap == .killedInReplay { isKilled() }
             if sequence > through { endReplay() }
-        case .proceed:
+        case .proceed(let carefulThrough):
+            self.carefulThrough = carefulThrough
             isRunning = true
             if replay == nil { simulation.checkWhoRuns(self) }
         case .suspend(let generation):

@@ -147,9 +147,9 @@ final class HostProcess {
         send(.suspend(generation: generation))
     }
 
-    func proceed() {
+    func proceed(_ standing: MailboxMachine) {
         machine.run()
-        send(.proceed)
+        send(.proceed(carefulThrough: standing.carefulThrough))
     }
 
     /// Has it handle messages that are settled already, once more.
@@ -186,7 +186,7 @@ final class HostProcess {
         send(
             .run(
                 position: position, sequence: standing.settled.next.value,
-                carefulThrough: standing.attempts.keys.max() ?? 0, dead: standing.dead.sorted()))
+                carefulThrough: standing.carefulThrough, dead: standing.dead.sorted()))
     }
 
     /// Lets the host read up to `position`.

@@ -196,7 +196,7 @@ extension Service {
         switch host.machine.state {
         case .ready, .suspending:
             if host.hasRun {
-                host.proceed()
+                host.proceed(mailbox.standing)
             } else {
                 sendSegments(to: host)
                 let standing = mailbox.standing
@@ -332,7 +332,7 @@ extension Service {
         while standing.dead.contains(next.value) { next = next.next }
         guard next <= mailbox.appended else { return nil }
         // Messages that are handled one at a time are settled one at a time.
-        let isSingle = next.value <= standing.attempts.keys.max() ?? 0
+        let isSingle = next.value <= standing.carefulThrough
         let isPossible =
             word >= next.value && word <= mailbox.appended.value && !standing.dead.contains(word)
         return isPossible && !isSingle ? SequenceNumber(word) : next

@@ -26,7 +26,8 @@ package enum HostCommand: Equatable, Sendable {
         position: LogPosition, sequence: UInt64, through: UInt64, generation: UInt32,
         dead: [UInt64])
     /// Go on where you are; with what is left of a replay, if it was suspended in one.
-    case proceed
+    /// `carefulThrough` as in `run`.
+    case proceed(carefulThrough: UInt64)
     /// Finish the message in hand, then wait.
     case suspend(generation: UInt32)
     /// End in order.
@@ -72,7 +73,9 @@ extension HostCommand {
             bytes.put(sequence)
             bytes.put(carefulThrough)
             bytes.put(dead)
-        case .proceed: bytes.put(UInt8(4))
+        case .proceed(let carefulThrough):
+            bytes.put(UInt8(4))
+            bytes.put(carefulThrough)
         case .suspend(let generation):
             bytes.put(UInt8(5))
             bytes.put(generation)
@@ -113,7 +116,9 @@ extension HostCommand {
             self = .run(
                 position: LogPosition(word: word), sequence: sequence, carefulThrough: careful,
                 dead: dead)
-        case 4: self = .proceed
+        case 4:
+            guard let careful = reader.integer(UInt64.self) else { return nil }
+            self = .proceed(carefulThrough: careful)
         case 5:
             guard let generation = reader.integer(UInt32.self) else { return nil }
             self = .suspend(generation: generation)

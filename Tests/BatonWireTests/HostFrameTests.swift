@@ -22,7 +22,7 @@ struct HostFrameTests {
             dead: [101, .max]),
         .run(
             position: LogPosition(word: .max), sequence: .max, carefulThrough: .max, dead: []),
-        .proceed,
+        .proceed(carefulThrough: .max - 5),
         .suspend(generation: .max),
         .stop,
         .replay(

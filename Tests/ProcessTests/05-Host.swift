@@ -129,7 +129,7 @@ extension Processes {
             #expect(replayed.last == .state(40, state(total(40), 40)))
             #expect(try host.takeOutcomes() == [])
 
-            try host.say(.proceed)
+            try host.say(.proceed(carefulThrough: 0))
             let rest = try host.outcomes(through: 100)
             #expect(rest.compactMap(\.settled) == Array(41...100))
             #expect(rest.last == .state(100, state(total(100), 100)))
@@ -198,7 +198,7 @@ extension Processes {
             try host.replay(mailbox, 299...604, generation: 2)
             let back = try host.outcomes(until: .suspended(generation: 2))
             #expect(back.compactMap(\.settled) == Array(299...604))
-            try host.say(.proceed)
+            try host.say(.proceed(carefulThrough: 0))
             #expect(try host.outcomes(through: 605).last?.state?.prefix(1) == [1])
         }
 
@@ -229,7 +229,7 @@ extension Processes {
             #expect(before.compactMap(\.state).last == state(1, 1))
             #expect(host.ring.load(.inHand) == 0 && host.ring.load(.inHandSince) == 0)
 
-            try host.say(.proceed)
+            try host.say(.proceed(carefulThrough: 0))
             let after = try host.outcomes(until: .suspended(generation: 1))
             #expect(after == [.reply(3, "3"), .state(3, state(3, 2))])
         }
@@ -245,7 +245,7 @@ extension Processes {
                 outcomes.filter { $0.state == nil }
                     == [.reply(1, "1"), .passed(2), .reply(3, "3"), .passed(4)])
             #expect(outcomes.compactMap(\.state).last == state(3, 2))
-            try host.say(.proceed)
+            try host.say(.proceed(carefulThrough: 0))
             #expect(try host.outcomes(through: 5).last == .state(5, state(7, 3)))
         }
 

@@ -96,6 +96,55 @@ extension Processes {
             #expect(try client.ask("version") == "1")
         }
 
+        @Test(
+            "After a way back, too, what has killed is handled alone: its neighbours are not blamed"
+        )
+        func neighbours() throws {
+            let daemon = try TestDaemon(
+                Trial(takes: 0...0),
+                configuration: "probation: 0s\nservices: {trial: {restart: temporary}}\n")
+            let client = try daemon.lines("trial")
+            #expect(try client.ask("sum 1") == "1")
+            #expect(try daemon.upgrade(to: .second).verdict == .upgraded)
+            // The way back leads over this one.
+            #expect(try client.ask("sum 1") == "2")
+            try daemon.client.change(.suspend, "trial")
+            // Quick ones: their outcomes wait for each other, and are lost with the host.
+            try client.send("sum\nsum\nsum\ndie-all\n")
+            try wait(for: "the messages") { try daemon.trial().appended == 6 }
+            try daemon.client.change(.resume, "trial")
+            #expect(try client.lines(3) == ["2", "2", "2"])
+            try wait(for: "the end of both versions") { try daemon.trial().state == .stopped }
+            #expect(try daemon.trial().version == "1")
+            let attempts = try daemon.client.mailbox("trial").decoded().attempts
+            #expect(attempts.map { [$0.sequence, $0.attempts] } == [[6, 2]])
+        }
+
+        @Test(
+            "Suspended by hand meanwhile: what the old version was given to try counts all the same"
+        )
+        func suspendedMeanwhile() throws {
+            let (daemon, client) = try provisional(
+                Self.long + "limits: {suspend_timeout: 60s, replay_timeout: 60s}\n")
+            try client.send("hang 2\n")
+            try wait(for: "the message in hand") { try daemon.trial().messageInHand == 3 }
+            let host = try #require(try daemon.trial().pid)
+            let suspension = daemon.batonBeside("suspend", "trial")
+            try wait(for: "the suspension") { try daemon.trial().state == .suspended }
+            _ = kill(pid_t(host), SIGKILL)
+            #expect(try suspension.value().exit == .code(0))
+            #expect(try client.line() == "alive")
+            var status = try daemon.trial()
+            #expect(status.state == .suspended && status.version == "1" && status.waiting == 0)
+            // And it is not handled once more by whoever comes then.
+            let verdict = try daemon.upgrade(to: Trial(version: "3", writes: 2, takes: 1...2))
+            #expect(verdict.verdict == .upgraded, "\(verdict)")
+            try daemon.client.change(.resume, "trial")
+            #expect(try client.ask("sum 1") == "43")
+            status = try daemon.trial()
+            #expect(status.settled == 4 && status.version == "3")
+        }
+
         @Test("Failed attempts are told, and outlive batond")
         func attempts() throws {
             let daemon = try TestDaemon(
