@@ -223,6 +223,12 @@ package final class Service {
     /// - Parameter all: also while a client holds up the others; for a host that ends or stops.
     func takeOutcomes(all: Bool = false) {
         guard let host = current, host.machine.isInCharge, all || !isHeldUpByClient else { return }
+        takeOutcomes(of: host)
+    }
+
+    /// - Parameter host: in charge, or it has just become the current one, and what it was given to try
+    ///   counts now.
+    func takeOutcomes(of host: HostProcess) {
         var cursor = mailbox.standing.settled
         var state: [UInt8]?
         repliedTo.removeAll(keepingCapacity: true)

@@ -247,6 +247,8 @@ extension Service {
         currentImage = attempt.image
         if attempt.target == nil { forgive() }
         condition = .serving
+        // Also if it is not to go on, as the service is suspended by hand: it must not be handled again.
+        if attempt.way == .replayAndTry, let current { takeOutcomes(of: current) }
         if current == nil { startCurrent() } else { resumeCurrent() }
         supervisor.reached(.resumed, self)
         let now = supervisor.freshNow()

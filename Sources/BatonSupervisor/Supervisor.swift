@@ -195,7 +195,8 @@ import Logging
                     return .milliseconds(0)
                 }
             }
-            guard let host = service.current, !service.isHeldUpByClient else { continue }
+            guard let host = service.current, host.machine.isInCharge, !service.isHeldUpByClient
+            else { continue }
             host.ring.raise(.supervisorSleeps)
             if host.reader.isBehind(host.ring) { return .milliseconds(0) }
         }
