@@ -37,11 +37,24 @@ final class Removal {
     fileprivate var parting: [HostProcess] = []
     fileprivate var deadline: Timers.Handle?
     private let begun: Moment
-    fileprivate let done: (Verdict) -> Void
+    private var done: ((Verdict) -> Void)?
 
     fileprivate init(begun: Moment, done: @escaping (Verdict) -> Void) {
         self.begun = begun
         self.done = done
+    }
+
+    /// Who asked for it hears this, and nothing more.
+    fileprivate func answer(_ verdict: Verdict) {
+        let done = done
+        abandon()
+        done?(verdict)
+    }
+
+    /// Lets go of who asked for it, and of what it waits for.
+    func abandon() {
+        done = nil
+        parting = []
     }
 
     fileprivate func verdict(
@@ -198,7 +211,7 @@ extension Supervisor {
                     ? "its mailbox is kept" : "its mailbox keeps \(removal.kept) messages"))
         service.answerConfirmationWaiters(verdict)
         statusChanged()
-        removal.done(verdict)
+        removal.answer(verdict)
         service.abandon()
     }
 
@@ -234,7 +247,7 @@ extension Supervisor {
         service.lastVerdict = verdict
         service.emit(.refused, of: verdict)
         statusChanged()
-        removal.done(verdict)
+        removal.answer(verdict)
     }
 }
 

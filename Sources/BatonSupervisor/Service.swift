@@ -446,5 +446,6 @@ package final class Service {
         (waiting, heldUp, repliedTo, repeats) = (WaitingQueue(), [], [], [:])
         (attempt, queue, suspendWaiters, confirmationWaiters) = (nil, [], [], [])
         (current, candidate, old, standingDown) = (nil, nil, nil, nil)
+        removal?.abandon()
     }
 }
