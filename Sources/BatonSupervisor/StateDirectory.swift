@@ -40,9 +40,13 @@ struct StateDirectory {
         try Self.checkFormat(path)
         try Self.make("\(path)/mailboxes", mode: 0o700)
         try Self.make("\(path)/images", mode: 0o700)
-        do throws(SystemError) { images = try .directory("\(path)/images") } catch {
-            throw StartRefusal("\(error)")
-        }
+        do throws(SystemError) {
+            images = try .directory("\(path)/images")
+            // What is below them counts for nothing without their names.
+            try OpenFile.directory(path).sync(data: false)
+        } catch { throw StartRefusal("\(error)") }
+        // Its own name; a directory that may not be read is another's to look after.
+        try? OpenFile.directory("\(path)/..").sync(data: false)
     }
 
     /// A mailbox that was made has its segments; an empty directory is a loss, not a beginning.
@@ -82,18 +86,10 @@ struct StateDirectory {
 
     /// From here on a boot does not start the service without its file. Durable when this returns.
     func noteRemoval(_ service: ServiceName, _ removed: Removed) throws(SystemError) {
-        let path = removalPath(service)
-        let lines = removed.images?.map(\.description) ?? ["unknown"]
-        let text = Array((["baton-removed 1"] + lines).joined(separator: "\n").utf8) + [10]
-        let file = OpenFile(
-            try .open(
-                path + ".new", flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600))
-        guard unsafe pwrite(file.number, text, text.count, 0) == text.count else {
-            throw .last("write \(path)")
-        }
-        try file.sync(data: false)
-        guard unsafe rename(path + ".new", path) == 0 else { throw .last("rename \(path).new") }
-        try OpenFile.directory("\(self.path)/mailboxes").sync(data: false)
+        let lines = ["baton-removed 1"] + (removed.images?.map(\.description) ?? ["unknown"])
+        try Self.keep(
+            lines.map { $0 + "\n" }.joined(), as: "\(service).removed",
+            in: .directory("\(path)/mailboxes"))
     }
 
     /// The service is back. Durable when this returns.
@@ -128,19 +124,35 @@ struct StateDirectory {
     }
 
     private static func checkFormat(_ path: String) throws(StartRefusal) {
-        let file: OpenFile
+        var found = ""
         do throws(SystemError) {
-            file = OpenFile(
-                try .open("\(path)/format", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600))
-        } catch { throw StartRefusal("\(error)") }
-        let text = Self.text(of: file) ?? ""
-        if text.isEmpty {
-            try Self.put(format, into: file)
-        } else if text + "\n" != format {
+            found =
+                try text(of: OpenFile(.open("\(path)/format", flags: O_RDONLY | O_NOFOLLOW))) ?? ""
+        } catch { guard error.code == ENOENT else { throw StartRefusal("\(error)") } }
+        if found.isEmpty {
+            do throws(SystemError) { try keep(format, as: "format", in: .directory(path)) } catch {
+                throw StartRefusal("\(error)")
+            }
+        } else if found + "\n" != format {
             throw StartRefusal(
-                "\(path) has the format '\(text)', this batond knows 'baton-state 1': use the "
+                "\(path) has the format '\(found)', this batond knows 'baton-state 1': use the "
                     + "batond that wrote it. Nothing was changed")
         }
+    }
+
+    /// Writes a small file, which has its name only once its bytes are durable. Durable itself when
+    /// this returns.
+    private static func keep(_ text: String, as name: String, in directory: OpenFile)
+        throws(SystemError)
+    {
+        let file = OpenFile(
+            try .open(
+                name + ".new", in: directory.number,
+                flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o600))
+        try file.write(Array(text.utf8), at: 0)
+        try file.sync(data: false)
+        try SegmentFile.rename(name + ".new", to: name, in: directory)
+        try directory.sync(data: false)
     }
 
     /// Makes a directory, or checks one: ours, not a link, not for others to write.
