@@ -1,4 +1,4 @@
-// Directories as a whole: copied, removed, compared. Runs in the simulator.
+// Directories as a whole, and small files. Runs in the simulator.
 
 import BatonLinux
 import Glibc
@@ -19,6 +19,12 @@ enum FileTree {
             let isDirectory = status.st_mode & S_IFMT == S_IFDIR
             return Entry(name: name, inode: UInt64(status.st_ino), isDirectory: isDirectory)
         }
+    }
+
+    /// 0 if nothing is there.
+    static func inode(_ path: String) -> UInt64 {
+        var status = stat()
+        return unsafe lstat(path, &status) == 0 ? UInt64(status.st_ino) : 0
     }
 
     static func remove(_ path: String) {
@@ -55,22 +61,6 @@ enum FileTree {
     static func make(_ path: String) {
         guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
             preconditionFailure("the simulator cannot make \(path)")
-        }
-    }
-
-    /// - Parameter content: of a file, given its path and inode.
-    static func copy(
-        _ source: String, to target: String,
-        content: (_ path: String, _ inode: UInt64) -> [UInt8] = { path, _ in read(path) }
-    ) {
-        make(target)
-        for entry in entries(source) {
-            let (from, to) = ("\(source)/\(entry.name)", "\(target)/\(entry.name)")
-            if entry.isDirectory {
-                copy(from, to: to, content: content)
-            } else {
-                write(content(from, entry.inode), to: to)
-            }
         }
     }
 }

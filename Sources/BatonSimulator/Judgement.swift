@@ -50,10 +50,12 @@ extension Simulation {
             for busy in scenario.busy {
                 clients.append(SimulatedClient(self, services: [busy], calls: 1))
             }
-            run(for: .seconds(200)) { self.isAtRest }
+            run(whileProgressing: .seconds(200)) { self.isAtRest }
             guard !hasFailed else { return }
             guard isAtRest else { return fail(restlessness) }
-            let astray = scenario.busy.filter { ledger.versions[$0.name] != $0.versions.last?.label }
+            let astray = scenario.busy.filter {
+                ledger.versions[$0.name] != $0.versions.last?.label
+            }
             guard let first = astray.first else { return }
             wrong = "\(first.name) is \(ledger.versions[first.name] ?? "nothing") to the end"
             operators.first?.calm(mends: true)

@@ -36,6 +36,7 @@ final class Ledger {
     private var losing: Set<String> = []
     private var redelivering: Set<String> = []
     private(set) var answerCount = 0
+    private var handled: Set<MessageID> = []
 
     /// Which version has answered last, by service.
     private(set) var versions: [String: String] = [:]
@@ -52,6 +53,9 @@ final class Ledger {
     func answered(_ id: MessageID, by version: String) {
         if let entry = entries[id] { versions[entry.service] = version }
     }
+
+    /// - Returns: whether that was the first time.
+    func handles(_ id: MessageID) -> Bool { handled.insert(id).inserted }
 
     func diedOver(_ id: MessageID, _ version: ModelVersion) {
         deaths[id, default: []].append(version.name)
@@ -160,7 +164,8 @@ final class Ledger {
                 ? nil : "\(id) was acknowledged, and is not in the state"
         case .failed: place == nil ? nil : "\(id) failed, and is in the state"
         case .poisoned:
-            place == nil || mayBeRedelivered(id) ? nil : "\(id) was called poison, and is in the state"
+            place == nil || mayBeRedelivered(id)
+                ? nil : "\(id) was called poison, and is in the state"
         case .refused: place == nil ? nil : "\(id) was refused, and is in the state"
         }
     }

@@ -75,7 +75,6 @@ extension Simulation {
                 configuration, logger: SimulatedLog.logger(self), ground: ground)
             life = Life(supervisor, ground, at: now)
             try supervisor.begin()
-            disk.begin()
         } catch { fail("batond does not start: \(error)") }
     }
 
@@ -234,6 +233,8 @@ struct SimulatedLog: LogHandler, @unchecked Sendable {
         let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }
         let service = fields["service"].map { "\($0): " } ?? ""
         simulation.note("    \(event.level) \(service)\(event.message)")
-        if "\(fields["event"] ?? "")" == "quarantine" { simulation.fail("\(event.message)") }
+        if "\(fields["event"] ?? "")" == Event.Kind.quarantined.rawValue {
+            simulation.fail("\(event.message)")
+        }
     }
 }

@@ -199,7 +199,8 @@ final class SimulatedClient {
 
     /// Who has answered is who the events say is current.
     private func checkVersion(_ reply: ModelReply, _ asked: Awaited) {
-        guard let watcher = simulation.watcher, let service = simulation.ledger.service(of: asked.id),
+        guard let watcher = simulation.watcher,
+            let service = simulation.ledger.service(of: asked.id),
             !watcher.allows(service, reply.version, sentAt: asked.sentAt)
         else { return }
         simulation.fail("\(asked.id) was answered by \(reply.version), which is not current")

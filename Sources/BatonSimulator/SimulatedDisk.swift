@@ -2,8 +2,9 @@
 // Runs in the simulator.
 //
 // The files are real, on a file system in memory. Known is what was in each of them when it was last
-// synced, and which names a directory had when that was. Of what was written since, each sector
-// reaches the disk or does not; of a directory's changes since, all or none.
+// synced, by whomever, and which names a directory had when that was; that a process was killed does
+// not make what it wrote durable. Of what was written since, each sector reaches the disk or does not;
+// of a directory's changes since, all or none.
 
 import BatonLinux
 import BatonStore
@@ -26,55 +27,27 @@ final class SimulatedDisk {
         self.dice = dice
     }
 
-    /// Everything there is is durable: recovery has seen to that.
+    /// From here on every sync in the process is seen.
     func begin() {
-        contents = [:]
-        names = [:]
-        if isWatched { noteAll(root) }
+        guard isWatched else { return }
+        let watch = Watch(disk: self)
+        OpenFile.tellSyncs { watch.disk.synced($0) }
     }
 
-    private func noteAll(_ path: String) {
-        guard let directory = try? Descriptor.open(path, flags: O_RDONLY | O_DIRECTORY) else {
-            return
-        }
-        synced(directory.number, path: path)
-        for entry in FileTree.entries(path) {
-            if entry.isDirectory {
-                noteAll("\(path)/\(entry.name)")
-            } else {
-                contents[entry.inode] = FileTree.read("\(path)/\(entry.name)")
-            }
-        }
-    }
+    func end() { OpenFile.tellSyncs(to: nil) }
 
-    // MARK: Jobs
+    /// A simulation has one thread, and so have its syncs.
+    private struct Watch: @unchecked Sendable { unowned let disk: SimulatedDisk }
 
-    func perform(_ job: DiskJob) -> DiskJob.Result {
-        let result = DiskJob.perform(job)
-        guard isWatched else { return result }
-        switch job {
-        case .sync(let targets): for target in targets { synced(target.file.number) }
-        // The file itself is zeros, or was synced before.
-        case .makeSpare(_, let directory, _): synced(directory.number)
-        case .letGo(_, let directory, _, let spareByteCount):
-            if spareByteCount != nil { synced(directory.number) }
-        case .keepImage(_, let directory, let name, _, _):
-            synced(directory.number)
-            if let file = try? Descriptor.open(name, in: directory.number, flags: O_RDONLY) {
-                synced(file.number)
-            }
-        }
-        return result
-    }
-
-    private func synced(_ descriptor: Int32, path: String? = nil) {
+    private func synced(_ descriptor: Int32) {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { return }
         if status.st_mode & S_IFMT == S_IFDIR {
-            guard let path = path ?? Self.path(of: descriptor) else { return }
+            guard let path = Self.path(of: descriptor) else { return }
             names[UInt64(status.st_ino)] = FileTree.entries(path)
         } else {
-            contents[UInt64(status.st_ino)] = FileTree.read(descriptor)
+            // By name, since it may be open for writing only.
+            contents[UInt64(status.st_ino)] = FileTree.read("/proc/self/fd/\(descriptor)")
         }
     }
 
@@ -88,11 +61,11 @@ final class SimulatedDisk {
     // MARK: What is left
 
     /// Puts what batond would find into `target`, as its process has died.
-    func copyForKill(to target: String) { FileTree.copy(root, to: target) }
+    func copyForKill(to target: String) { copy(root, to: target) { FileTree.read($0) } }
 
     /// The same, by a mutant that loses what was written last.
     func copyWithLoss(to target: String) {
-        FileTree.copy(root, to: target) { path, _ in
+        copy(root, to: target) { path in
             var bytes = FileTree.read(path)
             if path.hasSuffix(".segment"), let end = bytes.lastIndex(where: { $0 != 0 }), end > 8192
             {
@@ -102,24 +75,47 @@ final class SimulatedDisk {
         }
     }
 
+    /// The copies have other inodes, and are as durable as what they are copies of.
+    private func copy(_ path: String, to target: String, _ content: (String) -> [UInt8]) {
+        FileTree.make(target)
+        var copies: [UInt64: UInt64] = [:]
+        for entry in FileTree.entries(path) {
+            let (from, to) = ("\(path)/\(entry.name)", "\(target)/\(entry.name)")
+            if entry.isDirectory {
+                copy(from, to: to, content)
+            } else {
+                FileTree.write(content(from), to: to)
+            }
+            let copied = FileTree.inode(to)
+            copies[entry.inode] = copied
+            contents[copied] = contents[entry.inode]
+        }
+        names[FileTree.inode(target)] = names[FileTree.inode(path)]?.map { entry in
+            var copied = entry
+            copied.inode = copies[entry.inode] ?? entry.inode
+            return copied
+        }
+    }
+
     /// Puts what batond would find into `target`, as the power has gone.
     func copyForPowerCut(to target: String) { cut(root, to: target) }
 
     private func cut(_ path: String, to target: String) {
         FileTree.make(target)
-        var status = stat()
-        _ = unsafe lstat(path, &status)
         let present = FileTree.entries(path)
-        let durable = names[UInt64(status.st_ino)] ?? present
+        let durable = names[FileTree.inode(path)] ?? []
         for entry in dice.chance(1, in: 2) ? durable : present {
             let from = present.first { $0.inode == entry.inode }.map { "\(path)/\($0.name)" }
             let to = "\(target)/\(entry.name)"
             if entry.isDirectory {
                 if let from { cut(from, to: to) }
             } else {
-                FileTree.write(content(entry.inode, now: from.map(FileTree.read)), to: to)
+                let left = content(entry.inode, now: from.map(FileTree.read))
+                FileTree.write(left, to: to)
+                contents[FileTree.inode(to)] = left
             }
         }
+        names[FileTree.inode(target)] = FileTree.entries(target)
     }
 
     /// - Parameter now: what is in the file; `nil` if it has no name any more.

@@ -88,7 +88,8 @@ extension SimulatedHost {
         case .hangsInStart: return beDeaf()
         case .refusesInStart: return say(.refused(reason: "the simulated state is refused"))
         case .none, .crashesInLoad, .hangsInLoad, .refusesInLoad, .startsLate,
-            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges, .repliesOtherwise:
+            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges,
+            .repliesOtherwise:
             break
         }
         state = ModelState()
@@ -205,6 +206,7 @@ extension SimulatedHost {
 
     func finish(_ sequence: UInt64, _ message: ModelMessage) {
         lastHandled = sequence
+        if simulation.ledger.handles(message.id) { simulation.noteProgress() }
         if version.flaw == .forges {
             state.messages.append(message.id)
             write(.reply, sequence &+ 3, [])

@@ -33,8 +33,10 @@ final class SimulatedHost {
     var activity = Activity.loading
     /// When it next does something by itself.
     var wakeAt: Moment
-    /// When it is gone: somebody has sent SIGKILL.
+    /// When it is gone: somebody has sent SIGKILL, or will have.
     private var doomedAt: Moment?
+    /// It was sent, and nobody takes that back.
+    private var isSentKill = false
 
     private var channel: Descriptor?
     let wakesHost: Descriptor
@@ -110,7 +112,7 @@ final class SimulatedHost {
     var isAlive: Bool {
         switch activity {
         case .dying, .dead: false
-        case .loading, .starting, .awake, .asleep, .handling, .deaf: doomedAt == nil
+        case .loading, .starting, .awake, .asleep, .handling, .deaf: !isSentKill
         }
     }
 
@@ -150,6 +152,7 @@ final class SimulatedHost {
     /// SIGKILL is on its way.
     func isKilled() {
         guard !isGone, !simulation.isMutant(.survivesKill) else { return }
+        isSentKill = true
         doomedAt = simulation.now.advanced(by: simulation.dice.microseconds(0...200))
     }
 
@@ -162,7 +165,7 @@ final class SimulatedHost {
 
     /// Nothing befalls it any more, if it is still well.
     func calm() {
-        if case .killed = mishap { doomedAt = nil }
+        if !isSentKill { doomedAt = nil }
         mishap = .none
     }
 
@@ -203,7 +206,8 @@ final class SimulatedHost {
         case .hangsInLoad: return beDeaf()
         case .refusesInLoad: return say(.refused(reason: "the simulated image is refused"))
         case .none, .crashesInStart, .hangsInStart, .refusesInStart, .startsLate,
-            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges, .repliesOtherwise:
+            .crashesAtFirstMessage, .crashesAtTenthMessage, .neverSuspends, .forges,
+            .repliesOtherwise:
             break
         }
         say(

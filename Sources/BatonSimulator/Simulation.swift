@@ -56,6 +56,7 @@ package final class Simulation {
     /// Is told what happens.
     private let tell: ((String) -> Void)?
     private var othersAreRunning = false
+    private var progressedAt = Moment(nanoseconds: 0)
 
     package init(
         seed: UInt64, in places: Places, mutant: Mutant? = nil, tell: ((String) -> Void)? = nil
@@ -75,13 +76,15 @@ package final class Simulation {
     /// brought and everything must come to rest; then the judgement.
     package func run() -> Outcome {
         places.begin()
+        disk.begin()
         begin()
         run(for: .seconds(90)) { self.isAtRest }
         bringCalm()
-        run(for: .seconds(400)) { self.isAtRest }
+        run(whileProgressing: .seconds(200)) { self.isAtRest }
         if !isAtRest { fail(restlessness) }
         judge()
         letGo()
+        disk.end()
         places.remove()
         return Outcome(
             failure: failure, fingerprint: fingerprint, answers: ledger.answerCount,
@@ -114,6 +117,19 @@ package final class Simulation {
         let end = now.advanced(by: span)
         while failure == nil, !isDone(), now < end { step(until: end) }
     }
+
+    /// As long as it takes: a message that kills takes its time until it is set aside, and those behind
+    /// it wait. But somebody handles a message that was never handled before within `span`.
+    func run(whileProgressing span: Moment.Span, until isDone: () -> Bool) {
+        progressedAt = now
+        while failure == nil, !isDone() {
+            let end = progressedAt.advanced(by: span)
+            guard now < end else { return }
+            step(until: end)
+        }
+    }
+
+    func noteProgress() { progressedAt = now }
 
     private func step(until end: Moment) {
         steps += 1

@@ -5,6 +5,7 @@ import BatonCore
 import BatonLinux
 import CLinux
 import Glibc
+import Synchronization
 
 package final class OpenFile: Sendable {
     package let descriptor: Descriptor
@@ -22,5 +23,14 @@ package final class OpenFile: Sendable {
     package func sync(data: Bool) throws(SystemError) {
         let result = retryInterrupted { Int(data ? fdatasync(number) : fsync(number)) }
         guard result == 0 else { throw .last("sync") }
+        Self.witness.withLock { $0 }?(number)
+    }
+
+    private static let witness = Mutex<(@Sendable (Int32) -> Void)?>(nil)
+
+    /// - Parameter witness: told of each sync that has succeeded, on its thread; `nil`: nobody is. So a
+    ///   simulated disk knows what it must not lose.
+    package static func tellSyncs(to witness: (@Sendable (Int32) -> Void)?) {
+        Self.witness.withLock { $0 = witness }
     }
 }
