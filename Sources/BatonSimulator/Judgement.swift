@@ -25,6 +25,7 @@ extension Simulation {
         for client in clients {
             if let oldest = client.oldest { text += " \(oldest) waits for \(client.longestWait)" }
         }
+        if let oldest = repeating?.oldest { text += " \(oldest.id) waits for \(oldest.waits)" }
         for each in operators where !each.isDone { text += " a verdict, \(each.longestWait)" }
         return text
     }

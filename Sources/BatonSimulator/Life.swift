@@ -169,6 +169,10 @@ extension Simulation {
             client.receive()
             client.lose()
         }
+        if let repeating, repeating.socket != nil {
+            repeating.receive()
+            repeating.lose()
+        }
         for each in operators {
             each.receive()
             each.lose()

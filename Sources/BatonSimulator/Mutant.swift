@@ -20,4 +20,6 @@ package enum Mutant: String, CaseIterable, Sendable {
     case syncsLate = "syncs-late"
     /// What batond has written in the last moments before it is killed is lost.
     case losesWrites = "loses-writes"
+    /// A client gives a message another id each time it sends it.
+    case repeatsUnderAnotherID = "repeats-under-another-id"
 }

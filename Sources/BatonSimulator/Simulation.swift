@@ -42,6 +42,7 @@ package final class Simulation {
     var hosts: [SimulatedHost] = []
     var workers: [SimulatedWorker] = []
     var clients: [SimulatedClient] = []
+    private(set) var repeating: RepeatingClient?
     var operators: [SimulatedOperator] = []
     private(set) var watcher: SimulatedWatcher?
 
@@ -102,6 +103,10 @@ package final class Simulation {
             let services = dice.chance(1, in: 2) ? scenario.busy : [dice.pick(scenario.busy)]
             clients.append(SimulatedClient(self, services: services))
         }
+        let synced = scenario.busy.filter { $0.durability == .commit }
+        if !synced.isEmpty, dice.chance(2, in: 3) {
+            repeating = RepeatingClient(self, services: synced)
+        }
         if !scenario.isTerse { watcher = SimulatedWatcher(self) }
         for _ in 0..<scenario.operatorCount { operators.append(SimulatedOperator(self)) }
     }
@@ -109,6 +114,7 @@ package final class Simulation {
     /// Everybody has done what he wanted to, and knows what came of it.
     var isAtRest: Bool {
         clients.allSatisfy { $0.isDone || $0.isProbe } && operators.allSatisfy(\.isDone)
+            && repeating?.isDone != false
     }
 
     // MARK: The schedule
@@ -149,6 +155,7 @@ package final class Simulation {
         for host in hosts { consider(host.dueAt, 1) { host.step() } }
         for worker in workers { consider(worker.wakeAt, 2) { worker.step() } }
         for client in clients { consider(client.dueAt, 3) { client.step() } }
+        if let repeating { consider(repeating.dueAt, 8) { repeating.step() } }
         for each in operators { consider(each.dueAt, 4) { each.step() } }
         if let watcher { consider(watcher.dueAt, 7) { watcher.step() } }
         consider(lifeDueAt, 5) { self.turn() }
@@ -180,6 +187,7 @@ package final class Simulation {
         for client in clients where client.reads {
             readers.append((client.socket, client.isReadable))
         }
+        if let repeating { readers.append((repeating.socket, repeating.isReadable)) }
         for each in operators { readers.append((each.socket, each.isReadable)) }
         if let watcher { readers.append((watcher.socket, watcher.isReadable)) }
         var waits = readers.map { reader in
