@@ -24,6 +24,18 @@ enum OperatorRequest: Equatable {
     case redeliver(String)
     case discard(String)
 
+    /// `nil` if it is about all of them.
+    var service: String? {
+        switch self {
+        case .upgrade(let upgrade): upgrade.service
+        case .reload: nil
+        case .rollback(let service), .confirm(let service), .suspend(let service),
+            .resume(let service), .purge(let service), .redeliver(let service),
+            .discard(let service):
+            service
+        }
+    }
+
     func words(_ places: Places) -> [String] {
         switch self {
         case .upgrade(let upgrade):
@@ -60,7 +72,8 @@ enum OperatorRequest: Equatable {
     }
 
     /// `nil` for an answer that makes no sense.
-    func answer(_ answer: ReplyStream.Answer, isTerse: Bool) -> Answer? {
+    /// - Parameter saysOne: whether all versions of the service reply the same.
+    func answer(_ answer: ReplyStream.Answer, saysOne: Bool) -> Answer? {
         switch (self, answer) {
         case (_, .error(let text)):
             let code = text.prefix { $0 != " " }
@@ -68,7 +81,7 @@ enum OperatorRequest: Equatable {
             return known.contains(String(code)) ? .declined(text) : nil
         case (.upgrade(let upgrade), .line(let bytes)):
             let text = String(decoding: bytes, as: UTF8.self)
-            return makesSense(upgrade, text, isTerse) ? .verdict(Self.verdict(text)) : nil
+            return makesSense(upgrade, text, saysOne) ? .verdict(Self.verdict(text)) : nil
         case (.rollback, .line(let bytes)):
             let verdict = Self.verdict(String(decoding: bytes, as: UTF8.self))
             return ["rolled_back", "refused"].contains(verdict) ? .verdict(verdict) : nil
@@ -83,7 +96,7 @@ enum OperatorRequest: Equatable {
         }
     }
 
-    private func makesSense(_ upgrade: Upgrade, _ text: String, _ isTerse: Bool) -> Bool {
+    private func makesSense(_ upgrade: Upgrade, _ text: String, _ saysOne: Bool) -> Bool {
         switch Self.verdict(text) {
         case "upgraded", "started", "rolled_back":
             !upgrade.isDryRun && upgrade.version.flaw.runs
@@ -92,8 +105,7 @@ enum OperatorRequest: Equatable {
         case "current": true
         case "refused":
             // Versions that say the same are not to be refused for saying otherwise.
-            !text.contains("replies differ") || !isTerse
-                || upgrade.version.flaw == .repliesOtherwise
+            !text.contains("replies differ") || !saysOne
         default: false
         }
     }

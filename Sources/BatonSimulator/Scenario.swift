@@ -61,6 +61,15 @@ struct Scenario {
         }
     }
 
+    /// Whether a service's versions reply the same to the same.
+    func saysOne(_ service: String?) -> Bool {
+        isTerse
+            && busy.allSatisfy { busy in
+                busy.name != service
+                    || busy.versions.allSatisfy { $0.flaw != .repliesOtherwise }
+            }
+    }
+
     /// The first is what the service begins with, and without a flaw; so is the last.
     private static func versions(_ dice: Dice) -> [ModelVersion] {
         let ballast = dice.chance(1, in: 10) ? 40 << 10 : 0

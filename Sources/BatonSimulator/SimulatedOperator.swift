@@ -129,7 +129,8 @@ final class SimulatedOperator {
             }
             let (request, _) = awaited.removeFirst()
             simulation.note("\(request) → \(answer)")
-            lastAnswer = request.answer(answer, isTerse: simulation.scenario.isTerse)
+            lastAnswer = request.answer(
+                answer, saysOne: simulation.scenario.saysOne(request.service))
             if lastAnswer == nil { simulation.fail("\(request) was answered with \(answer)") }
         }
         if !isOpen { lose() }
