@@ -140,7 +140,7 @@ let package = Package(
         .testTarget(name: "BatonCoreTests", dependencies: ["BatonCore"], swiftSettings: strict),
         .testTarget(
             name: "BatonStoreTests", dependencies: ["BatonStore", "BatonLinux", "BatonCore"],
-            swiftSettings: strict),
+            exclude: ["Golden"], swiftSettings: strict),
         .testTarget(
             name: "BatonLinuxTests", dependencies: ["BatonLinux", "BatonCore", "CLinux"],
             swiftSettings: strict),
