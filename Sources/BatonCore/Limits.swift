@@ -6,7 +6,10 @@ package struct Limits: Equatable, Sendable {
     /// Bytes of one message, and of one reply.
     package var messageBytes = 1 << 20
     /// Bytes of a service's state.
-    package var stateBytes = 1 << 20
+    package var stateBytes = 16 << 20
+    /// A state of more than so many bytes lies in a slot, not in the log. Fixed but for the simulator,
+    /// whose states are small.
+    package var inlineStateBytes = FixedLimits.inlineStateBytes
     /// Bytes of unsettled records in one mailbox.
     package var mailboxBytes = 1 << 30
     /// Client connections in all.
@@ -59,6 +62,10 @@ package enum FixedLimits {
     /// Dead letters of one service, and their bytes: each base record of the log holds them all.
     package static let deadLetters = 256
     package static let deadLetterBytes = 4 << 20
+    /// Bytes of a state that is kept in the log itself.
+    package static let inlineStateBytes = 32 << 10
+    /// Bytes of settled log kept for an earlier state alone; beyond them the state is copied.
+    package static let earlierLogBytes = 16 << 20
     /// Descriptors that clients do not get: batond's own, and those of a service with three hosts.
     package static let descriptorsKept = 64
     package static let descriptorsPerService = 24

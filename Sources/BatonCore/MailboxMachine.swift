@@ -6,7 +6,8 @@
 // both know the same. An event that does not fit what is known changes nothing and returns `false`.
 //
 // Invariants: what a provisional release can fall back to keeps the cursor at its switch, and the
-// messages after `needed` stay in the log for it; `dead` holds only messages after `needed`.
+// messages after `needed` stay in the log for it; `dead` holds only messages after `needed`; there is
+// an earlier state only while the state lies in a slot.
 
 package struct MailboxMachine: Equatable, Sendable {
     /// Which image handles messages.
@@ -25,10 +26,34 @@ package struct MailboxMachine: Equatable, Sendable {
         package var version: String
         /// The number its maker has declared for this form of state; 0 if none.
         package var format: UInt32
-        package init(bytes: [UInt8], version: String, format: UInt32 = 0) {
+        /// Where it lies on disk; `nil`: in the log itself.
+        package var checkpoint: Checkpoint?
+        package init(
+            bytes: [UInt8], version: String, format: UInt32 = 0, checkpoint: Checkpoint? = nil
+        ) {
             self.bytes = bytes
             self.version = version
             self.format = format
+            self.checkpoint = checkpoint
+        }
+
+        /// Without its bytes, if they lie in a slot.
+        fileprivate var named: State {
+            checkpoint == nil
+                ? self : State(bytes: [], version: version, format: format, checkpoint: checkpoint)
+        }
+    }
+
+    /// A state from before the present one, from which the messages since lead there again: for when
+    /// the present one's slot is damaged.
+    package struct Earlier: Equatable, Sendable {
+        /// Without its bytes, if they lie in a slot; `nil`: there was none.
+        package var state: State?
+        /// It was the state when all up to here was settled.
+        package var settled: SequenceNumber
+        package init(state: State?, settled: SequenceNumber) {
+            self.state = state
+            self.settled = settled
         }
     }
 
@@ -61,12 +86,14 @@ package struct MailboxMachine: Equatable, Sendable {
         case byHand = 2
         /// Booted again before it was confirmed.
         case boot = 3
+        /// The same version, which has come to its state again from an earlier one.
+        case recovery = 4
 
         /// Whether it leads back to a version that was there before.
         package var isWayBack: Bool {
             switch self {
             case .upgrade: false
-            case .rollback, .byHand, .boot: true
+            case .rollback, .byHand, .boot, .recovery: true
             }
         }
     }
@@ -135,6 +162,8 @@ package struct MailboxMachine: Equatable, Sendable {
     /// Everything up to here is settled.
     package var settled = SequenceNumber.none
     package var state: State?
+    /// What there is beside the state, as long as that lies in a slot; `nil`: nothing.
+    package var earlier: Earlier?
     package var tenure = Tenure.none
     /// The last message before the last switch.
     package var switchedAfter = SequenceNumber.none
@@ -175,6 +204,11 @@ extension MailboxMachine {
 
     /// Messages after this one may still be handled, at first or once more: the log keeps them.
     package var needed: SequenceNumber {
+        min(neededForWayBack, earlier?.settled ?? settled)
+    }
+
+    /// The same, if the state's slot were sure to stay as it is.
+    package var neededForWayBack: SequenceNumber {
         switch tenure {
         case .none, .confirmed: settled
         case .provisional(_, let fallback): min(settled, fallback.settled)
@@ -204,11 +238,34 @@ extension MailboxMachine {
         upTo sequence: SequenceNumber, state bytes: [UInt8]?, format: UInt32
     ) -> Bool {
         guard sequence >= settled else { return false }
+        if let bytes {
+            state = State(bytes: bytes, version: version, format: format)
+            earlier = nil
+        }
+        pass(sequence)
+        return true
+    }
+
+    /// The same, where the state lies in a slot.
+    /// - Parameter isCopy: the state is the one there was, in another slot.
+    package mutating func settle(upTo sequence: SequenceNumber, slotted new: State, isCopy: Bool)
+        -> Bool
+    {
+        guard sequence >= settled, new.checkpoint != nil, !isCopy || sequence == settled else {
+            return false
+        }
+        // Where no message was handled, none leads from the one to the other.
+        earlier =
+            isCopy || sequence > settled ? Earlier(state: state?.named, settled: settled) : nil
+        state = new
+        pass(sequence)
+        return true
+    }
+
+    private mutating func pass(_ sequence: SequenceNumber) {
         settled = sequence
-        if let bytes { state = State(bytes: bytes, version: version, format: format) }
         if !attempts.isEmpty { attempts = attempts.filter { $0.key > sequence.value } }
         forgetPassed()
-        return true
     }
 
     /// From the cursor on another release handles messages. It is provisional, unless there is
@@ -230,8 +287,10 @@ extension MailboxMachine {
                 ? .confirmed(new.release) : .provisional(new.release, fallback)
             countUpgrade(new.cause)
         }
-        if let state = new.state { self.state = state }
-        if new.dropsState { state = nil }
+        if new.state != nil || new.dropsState {
+            state = new.state
+            earlier = nil
+        }
         switchedAfter = settled
         bootID = new.bootID
         history.append(Past(release: new.release, at: new.at, cause: new.cause))

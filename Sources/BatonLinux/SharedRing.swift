@@ -34,6 +34,9 @@ import Synchronization
         /// By the host: the cycle counter when the message in hand was begun, 0 if none is.
         /// `CycleClock` tells how long ago that is.
         case inHandSince
+        /// By the host: how many states it has written into memory of its own. Stored before what
+        /// stands in the ring is published, so that batond can make one durable beforehand.
+        case largeStates
     }
 
     private let mapping: Mapping
@@ -129,6 +132,7 @@ extension SharedRing {
         private var taken: UInt64 = 0
         /// Where the last large entry ends.
         private var largeEnd: UInt64 = 0
+        private var largeStates: UInt64 = 0
 
         package init() {}
 
@@ -166,6 +170,10 @@ extension SharedRing {
             }
             written += size
             if kind == .largeReply || kind == .largeState { largeEnd = written }
+            if kind == .largeState {
+                largeStates += 1
+                shared.store(.largeStates, largeStates)
+            }
         }
 
         private static func header(
@@ -206,6 +214,9 @@ extension SharedRing {
 
         /// Up to where entries have been taken.
         package var position: UInt64 { taken }
+
+        /// Walks what `begin` has seen, without taking it.
+        package var ahead: Reader { Reader(from: taken, to: written) }
 
         /// Looks once for what there is; `next` then walks it.
         package mutating func begin(_ shared: borrowing SharedRing) {

@@ -35,6 +35,7 @@ extension Simulation {
             hostProgram: "a simulated host")
         configuration.limits.messageBytes = 64 << 10
         configuration.limits.stateBytes = 256 << 10
+        configuration.limits.inlineStateBytes = scenario.inlineStateBytes
         configuration.limits.mailboxBytes = scenario.mailboxBytes
         configuration.limits.handleTimeout = scenario.handleTimeout
         configuration.limits.probationBytes = scenario.probationBytes
@@ -164,6 +165,7 @@ extension Simulation {
 
     /// Its clients take what has come and see the end; its hosts see it too.
     private func depart(from life: Life) {
+        for worker in workers { worker.isCutOff() }
         life.ground.die()
         for client in clients where client.socket != nil {
             client.receive()

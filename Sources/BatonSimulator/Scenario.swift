@@ -31,6 +31,8 @@ struct Scenario {
     var handleTimeout: Moment.Span
     var probationBytes: Int
     var group: Group.Strategy?
+    /// Beyond these a state lies in a slot.
+    let inlineStateBytes: Int
 
     init(_ dice: Dice) {
         clientCount = dice.number(1...3)
@@ -44,6 +46,7 @@ struct Scenario {
         probation = dice.pick([.milliseconds(0), .seconds(1), .seconds(10), .seconds(10)])
         handleTimeout = dice.pick([.seconds(5), .seconds(60)])
         probationBytes = dice.chance(1, in: 4) ? 200 << 10 : 64 << 20
+        inlineStateBytes = dice.pick([0, 64, 200, 32 << 10, 32 << 10])
         group = dice.chance(1, in: 6) ? dice.pick(Group.Strategy.allCases) : nil
         for name in ["alpha", "beta"].prefix(dice.number(1...2)) {
             let durability = dice.pick([Durability.commit, .commit, .commit, .interval, .none])

@@ -20,6 +20,8 @@ final class SimulatedDisk {
     private var contents: [UInt64: [UInt8]] = [:]
     private var names: [UInt64: [FileTree.Entry]] = [:]
 
+    private var isLosing = false
+
     private static let sectorBytes = 512
 
     init(root: String, dice: Dice) {
@@ -39,7 +41,15 @@ final class SimulatedDisk {
     /// A simulation has one thread, and so have its syncs.
     private struct Watch: @unchecked Sendable { unowned let disk: SimulatedDisk }
 
+    /// Performs a job, of which nothing is durable.
+    func performUnsynced(_ job: DiskJob) {
+        isLosing = true
+        _ = DiskJob.perform(job)
+        isLosing = false
+    }
+
     private func synced(_ descriptor: Int32) {
+        guard !isLosing else { return }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { return }
         if status.st_mode & S_IFMT == S_IFDIR {

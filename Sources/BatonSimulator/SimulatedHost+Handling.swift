@@ -263,7 +263,8 @@ extension SimulatedHost {
 
     /// What does not fit into the ring goes through a memfd.
     private func write(_ kind: OutcomeKind, _ sequence: UInt64, _ bytes: [UInt8]) {
-        guard bytes.count > SharedRing.entryBytes else {
+        let most = kind == .state ? simulation.scenario.inlineStateBytes : SharedRing.entryBytes
+        guard bytes.count > most else {
             unsafe bytes.withUnsafeBytes {
                 unsafe outcomes.write(kind, sequence: sequence, $0, to: ring)
             }

@@ -42,6 +42,15 @@ final class SimulatedWorker: DiskWorker {
             ? .distantFuture : simulation.now.advanced(by: simulation.faults.diskLatency())
     }
 
+    /// batond dies while its next job is under way: a state may stand in its slot, whole or in part,
+    /// and nobody has heard of it.
+    func isCutOff() {
+        guard case .checkpoint = jobs.first, simulation.dice.chance(1, in: 2) else { return }
+        let job = jobs.removeFirst()
+        simulation.note("a state is cut off on its way into its slot")
+        simulation.disk.performUnsynced(job)
+    }
+
     func step() {
         guard !jobs.isEmpty else { return schedule() }
         let job = jobs.removeFirst()

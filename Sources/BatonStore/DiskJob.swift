@@ -1,5 +1,6 @@
-// What is done with the disk away from the loop: syncs on the commit thread; segments made, recycled
-// and removed, and images kept, on the housekeeping thread. Used in batond.
+// What is done with the disk away from the loop: syncs on the commit thread; large states written on
+// the checkpoint thread; segments made, recycled and removed, and images kept, on the housekeeping
+// thread. Used in batond.
 
 import BatonCore
 import BatonLinux
@@ -25,6 +26,8 @@ package enum DiskJob: Sendable {
     /// Segments that nothing needs any more, the oldest first; the last of them becomes the spare, if
     /// its size is given. Where one cannot be removed those behind it stay: there is never a gap.
     case letGo(ServiceName, directory: OpenFile, ordinals: [UInt32], spareByteCount: Int?)
+    /// Makes a state durable in a slot that no record names yet.
+    case checkpoint(ServiceName, CheckpointSlot.Order)
     /// Writes an image's bytes, from a memfd, under `name` and makes it durable.
     case keepImage(ServiceName, directory: OpenFile, name: String, image: OpenFile, byteCount: Int)
 
@@ -33,6 +36,7 @@ package enum DiskJob: Sendable {
         case spare(ServiceName, byteCount: Int, SystemError?)
         /// How many of the segments are gone.
         case gone(ServiceName, count: Int, SystemError?)
+        case checkpoint(ServiceName, Swift.Result<CheckpointSlot.Written, CheckpointSlot.Failure>)
         case imageKept(ServiceName, name: String, SystemError?)
     }
 
@@ -64,6 +68,10 @@ package enum DiskJob: Sendable {
                 }
             }
             return .gone(service, count: count, error)
+        case .checkpoint(let service, let order):
+            do throws(CheckpointSlot.Failure) {
+                return .checkpoint(service, .success(try CheckpointSlot.write(order)))
+            } catch { return .checkpoint(service, .failure(error)) }
         case .keepImage(let service, let directory, let name, let image, let byteCount):
             return .imageKept(
                 service, name: name,

@@ -1,7 +1,7 @@
 // A service's mailbox: the log that its messages, outcomes and switches are appended to.
 // Used in batond, by the loop's thread.
 // MailboxDurability.swift makes it durable and lets go of it, Retention.swift says what of it stays,
-// MailboxReading.swift finds what is in it.
+// MailboxReading.swift finds what is in it, MailboxCheckpoints.swift keeps large states beside it.
 //
 // Invariants: what is appended gathers in one buffer, which `flush` writes with one pwrite as one
 // batch; a host reads up to `readable`, which is always flushed; nothing counts as durable before
@@ -29,6 +29,10 @@ import Glibc
     let epoch: UInt32
     /// Bytes of unsettled records that it takes.
     package var byteLimit: Int
+    /// A state of more bytes lies in a slot.
+    package var inlineStateBytes = FixedLimits.inlineStateBytes
+    /// The state's slot is damaged: this one leads there again. Until then nobody may go on from it.
+    package private(set) var lost: MailboxMachine.Earlier?
 
     // The batch being gathered, from its header on; empty if `filled` is 0.
     private var buffer: UnsafeMutableRawBufferPointer
@@ -43,6 +47,8 @@ import Glibc
 
     /// What is needed of the messages, as the flushed batches have it.
     var flushedNeeded: SequenceNumber
+    /// Which slots records name.
+    var slots: SlotsNamed
     var unsynced: [SyncTarget] = []
     var activeIsDirty = false
     var syncing: (position: LogPosition, needed: SequenceNumber)?
@@ -66,7 +72,8 @@ import Glibc
     init(
         service: ServiceName, directory: OpenFile, segments: [Segment], active: OpenFile,
         standing: MailboxMachine, appended: SequenceNumber, epoch: UInt32, batchNumber: UInt64,
-        chain: UInt32, end: Int, hasSpareOf spareBytes: Int?, byteLimit: Int
+        chain: UInt32, end: Int, hasSpareOf spareBytes: Int?, byteLimit: Int,
+        lost: MailboxMachine.Earlier?
     ) {
         guard let last = segments.last else { preconditionFailure("a mailbox has a segment") }
         self.service = service
@@ -84,6 +91,8 @@ import Glibc
         offset = end
         durable = LogPosition(segment: last.ordinal, offset: UInt32(end))
         flushedNeeded = standing.needed
+        self.lost = lost
+        slots = SlotsNamed(standing.slotsNamed)
         if let spareBytes { spare = .ready(byteCount: spareBytes) }
         unsafe buffer = .allocate(byteCount: 64 << 10, alignment: 16)
         reckon()
@@ -101,7 +110,7 @@ import Glibc
     package var needsSync: Bool { activeIsDirty || !unsynced.isEmpty }
 
     var isSyncing: Bool { syncing != nil }
-    private var activeSegment: Segment { segments[segments.count - 1] }
+    var activeSegment: Segment { segments[segments.count - 1] }
     /// Of the active segment; kept apart, for the hot path.
     private var activeByteCount: Int
 
@@ -182,6 +191,21 @@ import Glibc
         let fits = standing.settle(upTo: sequence, state: state, format: format)
         precondition(fits, "settling \(sequence) after \(standing.settled)")
         if state != nil { reckon() }
+        slots.note(standing.slotsNamed)
+    }
+
+    /// The same with a state in a slot; a copy is the state there was, in another slot.
+    mutating func settle(
+        upTo sequence: SequenceNumber, slotted state: MailboxMachine.State, isCopy: Bool
+    ) throws(StoreError) {
+        let payload = state.encodedWherever()
+        try reserve(Record.size(payload: payload.count))
+        let flags = Record.namesSlot | (isCopy ? Record.isCopy : 0)
+        put(.settle, flags: flags, payload, sequence: sequence.value)
+        let fits = standing.settle(upTo: sequence, slotted: state, isCopy: isCopy)
+        precondition(fits, "settling \(sequence) after \(standing.settled)")
+        reckon()
+        slots.note(standing.slotsNamed)
     }
 
     /// A host died over this message.
@@ -234,7 +258,9 @@ import Glibc
         try reserve(Record.size(payload: payload.count))
         put(.switch, payload, sequence: standing.settled.value)
         standing.apply(new)
+        if new.state != nil || new.dropsState { lost = nil }
         reckon()
+        slots.note(standing.slotsNamed)
     }
 
     /// The release is provisional no longer. If it is not, nothing is written.
@@ -243,6 +269,7 @@ import Glibc
         try reserve(Record.size(payload: 0))
         put(.confirm, [], sequence: standing.settled.value)
         _ = standing.confirm()
+        slots.note(standing.slotsNamed)
     }
 
     /// Begins a new life of the mailbox: what an earlier one left beyond is barred.
@@ -366,6 +393,7 @@ import Glibc
         segments[segments.count - 1].note(batchAt: offset, firstSequence: batchFirstSequence)
         segments[segments.count - 1].endSequence = appended.value + 1
         flushedNeeded = standing.needed
+        slots.flushed(standing.slotsNamed)
         offset += filled
         filled = 0
         activeIsDirty = true
@@ -392,8 +420,8 @@ import Glibc
     /// What is kept of the active segment follows from the spare and from the state's size. A spare
     /// that does not hold the base record any more is none: another is made in its place.
     mutating func reckon() {
-        let settling =
-            Self.batchBytes + Record.size(payload: 4 + (standing.state?.bytes.count ?? 0))
+        let stateBytes = standing.inlineState?.bytes.count ?? 512
+        let settling = Self.batchBytes + Record.size(payload: 4 + stateBytes)
         if case .ready(let byteCount) = spare {
             let least = Segment.headerBytes + baseBatchBytes + settling + Segment.footerBytes
             if byteCount >= least {
@@ -426,9 +454,7 @@ import Glibc
                 if case .ready = spare { spare = .none }
             }
         } catch {
-            guard [ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE].contains(error.code) else {
-                throw .system(error)
-            }
+            guard error.meansNoRoom else { throw .system(error) }
             throw .noRoom("another segment of \(service)'s mailbox (\(error))")
         }
         let header = Segment.Header(

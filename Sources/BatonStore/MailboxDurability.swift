@@ -13,6 +13,7 @@ extension Mailbox {
         if activeIsDirty { targets.insert(SyncTarget(active, dataOnly: true), at: 0) }
         activeIsDirty = false
         syncing = (readable, flushedNeeded)
+        slots.syncBegins()
         return targets
     }
 
@@ -20,6 +21,7 @@ extension Mailbox {
     package mutating func synced() throws(StoreError) {
         guard let covered = syncing else { preconditionFailure("nothing was being synced") }
         syncing = nil
+        slots.syncEnds()
         durable = covered.position
         let needed = min(covered.needed, keepFrom ?? covered.needed)
         while segments.count > 1, segments[0].ordinal < durable.segment,

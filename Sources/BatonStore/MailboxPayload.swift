@@ -3,7 +3,7 @@
 //
 // Each begins as it did in format 1; what formats 2 and 3 have added follows. Where the payload ends
 // before that, it is of an older format, and what it lacks is as good as never having been.
-// IDPayload.swift has those of remembered ids.
+// IDPayload.swift has those of remembered ids, CheckpointPayload.swift those of states in slots.
 
 import BatonCore
 
@@ -16,9 +16,10 @@ extension MailboxMachine {
         writer.put(switchedAfter.value)
         writer.put(upgrades)
         writer.put(deadLetterCount)
-        writer.put(UInt8((release == nil ? 0 : 1) | (state == nil ? 0 : 2)))
+        let inline = state?.checkpoint == nil ? state : nil
+        writer.put(UInt8((release == nil ? 0 : 1) | (inline == nil ? 0 : 2)))
         if let release { release.put(to: &writer) }
-        if let state {
+        if let state = inline {
             writer.put(short: state.version)
             writer.put(long: state.bytes)
         }
@@ -30,7 +31,7 @@ extension MailboxMachine {
         writer.put(UInt32(dead.count))
         for sequence in dead.sorted() { writer.put(sequence) }
 
-        writer.put(state?.format ?? 0)
+        writer.put(inline?.format ?? 0)
         writer.put(UInt8(fallback == nil ? 0 : 1))
         if let fallback { fallback.put(to: &writer) }
         writer.put(blob: bootID)
@@ -40,6 +41,7 @@ extension MailboxMachine {
         for letter in deadLetters { letter.put(to: &writer) }
 
         ids.put(to: &writer)
+        putSlots(to: &writer)
         return writer.bytes
     }
 
@@ -50,11 +52,11 @@ extension MailboxMachine {
         count += 12 * attempts.count + 8 * dead.count + PayloadWriter.count(blob: bootID)
         if let release { count += release.encodedByteCount }
         // Its format is counted already.
-        if let state { count += state.encodedByteCount - 4 }
+        if let state, state.checkpoint == nil { count += state.encodedByteCount - 4 }
         if let fallback { count += fallback.encodedByteCount }
         for past in history { count += past.release.encodedByteCount + 9 }
         for letter in deadLetters { count += 8 + letter.encodedByteCount }
-        return count + ids.encodedByteCount
+        return count + ids.encodedByteCount + slotsByteCount
     }
 
     package init?(_ payload: UnsafeRawBufferPointer) {
@@ -89,7 +91,7 @@ extension MailboxMachine {
             dead.insert(sequence)
         }
         guard reader.isAtEnd || readAdded(&reader) else { return nil }
-        guard reader.isAtEnd || ids.read(&reader) else { return nil }
+        guard reader.isAtEnd || ids.read(&reader) && readSlots(&reader) else { return nil }
     }
 
     /// What format 2 has added.
@@ -126,8 +128,8 @@ extension MailboxMachine.Switch {
         writer.put(cause.rawValue)
         writer.put(at)
         writer.put(blob: bootID)
-        writer.put(UInt8(dropsState ? 2 : state == nil ? 0 : 1))
-        if let state { state.put(to: &writer) }
+        writer.put(UInt8(dropsState ? 2 : state == nil ? 0 : state?.checkpoint == nil ? 1 : 3))
+        if let state { state.putWherever(to: &writer) }
         return writer.bytes
     }
 
@@ -145,8 +147,11 @@ extension MailboxMachine.Switch {
         self.at = at
         self.bootID = bootID
         dropsState = has == 2
-        if has == 1 {
-            guard let state = MailboxMachine.State(&reader) else { return nil }
+        if has == 1 || has == 3 {
+            guard
+                let state = has == 1
+                    ? MailboxMachine.State(&reader) : MailboxMachine.State(slotted: &reader)
+            else { return nil }
             self.state = state
         }
     }
@@ -188,13 +193,16 @@ extension MailboxMachine.State {
 }
 
 extension MailboxMachine.Fallback {
-    var encodedByteCount: Int { release.encodedByteCount + 9 + (state?.encodedByteCount ?? 0) }
+    var encodedByteCount: Int { release.encodedByteCount + 9 + (inline?.encodedByteCount ?? 0) }
+
+    /// Where it lies in a slot, that stands with the other slots.
+    private var inline: MailboxMachine.State? { state?.checkpoint == nil ? state : nil }
 
     func put(to writer: inout PayloadWriter) {
         release.put(to: &writer)
         writer.put(settled.value)
-        writer.put(UInt8(state == nil ? 0 : 1))
-        if let state { state.put(to: &writer) }
+        writer.put(UInt8(inline == nil ? 0 : 1))
+        if let inline { inline.put(to: &writer) }
     }
 
     init?(_ reader: inout PayloadReader) {

@@ -27,6 +27,10 @@ package struct Record {
     package static let hasState: UInt8 = 1
     /// And with this one the state's format before it, as four bytes.
     package static let hasFormat: UInt8 = 2
+    /// With this one alone its payload names the slot that the state lies in.
+    package static let namesSlot: UInt8 = 4
+    /// And with this one beside it that state is the one there was, copied.
+    package static let isCopy: UInt8 = 8
 
     package var kind: RecordKind
     package var flags: UInt8 = 0

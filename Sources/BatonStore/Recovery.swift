@@ -24,6 +24,10 @@ package struct Recovery {
         /// Bytes of batches that were being written when the last life ended.
         package var bytesDropped = 0
         package var unknownFiles: [String] = []
+        /// The state's slot is damaged: it is come to again from an earlier one.
+        package var damagedSlot: String?
+        /// That of what a provisional release could fall back to is: it is confirmed.
+        package var damagedFallback: String?
 
         package init() {}
     }
@@ -32,6 +36,7 @@ package struct Recovery {
     struct Listing {
         var ordinals: [UInt32] = []
         var spareBytes: Int?
+        var slots: [UInt8] = []
         /// Never finished, so never part of anything.
         var unfinished: [String] = []
     }
@@ -54,15 +59,17 @@ package struct Recovery {
     /// Up to where batches say that the log was durable.
     var proven = LogPosition(segment: 1, offset: UInt32(Segment.headerBytes))
     var nextSequence: UInt64 = 1
+    var standing = MailboxMachine()
+    /// What there is in place of the state.
+    var lost: MailboxMachine.Earlier?
 
-    private let service: ServiceName
+    private let service: ServiceName?
     private var headers: [UInt32: Segment.Header] = [:]
-    private var standing = MailboxMachine()
     private var batchNumber: UInt64 = 0
     private var chain: UInt32 = 0
     private var epoch: UInt32 = 0
 
-    private init(service: ServiceName, path: String) throws(SystemError) {
+    private init(service: ServiceName?, path: String) throws(SystemError) {
         self.service = service
         self.path = path
         directory = try .directory(path)
@@ -83,6 +90,10 @@ package struct Recovery {
         var mailbox = try recovery.recover(byteLimit: byteLimit)
         report = recovery.report
         try mailbox.beginLife()
+        if report.damagedFallback != nil {
+            try mailbox.confirm()
+            try mailbox.flush()
+        }
         let targets = mailbox.takeSync()
         try StoreError.wrap { () throws(SystemError) in
             for target in targets { try target.file.sync(data: target.dataOnly) }
@@ -91,11 +102,27 @@ package struct Recovery {
         return mailbox
     }
 
+    /// Looks only whether a newer Baton has written there: so that nothing at all is written then.
+    /// - Throws: `newerFormat`. What cannot be read is for `open` to tell.
+    package static func checkFormat(path: String) throws(StoreError) {
+        do throws(StoreError) {
+            var recovery = try StoreError.wrap { () throws(SystemError) in
+                try Recovery(service: nil, path: path)
+            }
+            try recovery.readHeaders(recovery.list())
+        } catch {
+            if case .newerFormat = error { throw error }
+        }
+    }
+
     private mutating func recover(byteLimit: Int) throws(StoreError) -> Mailbox {
         let listing = try list()
         let torn = try readAll(listing)
+        try readSlots()
         try mend(listing, torn)
-        guard let last = segments.last else { preconditionFailure("a mailbox has a segment") }
+        guard let last = segments.last, let service else {
+            preconditionFailure("a mailbox has a segment")
+        }
         let directory = directory
         let active = try StoreError.wrap { () throws(SystemError) in
             OpenFile(
@@ -106,7 +133,7 @@ package struct Recovery {
             service: service, directory: directory, segments: segments, active: active,
             standing: standing, appended: SequenceNumber(nextSequence - 1), epoch: epoch + 1,
             batchNumber: batchNumber, chain: chain, end: end, hasSpareOf: listing.spareBytes,
-            byteLimit: byteLimit)
+            byteLimit: byteLimit, lost: lost)
     }
 
     /// `corrupt`, with the segment named.
@@ -127,6 +154,8 @@ package struct Recovery {
                 listing.ordinals.append(ordinal)
             } else if name == SegmentFile.spare {
                 listing.spareBytes = try byteCount(of: name)
+            } else if let slot = CheckpointSlot.slot(fileName: name) {
+                listing.slots.append(slot)
             } else if SegmentFile.isUnfinished(name) {
                 listing.unfinished.append(name)
             } else {
@@ -138,8 +167,8 @@ package struct Recovery {
         where after != before + 1 {
             throw corrupt(before + 1, "the segment is missing")
         }
-        // A spare is made for a log that there is.
-        if listing.ordinals.isEmpty, listing.spareBytes != nil {
+        // A spare is made for a log that there is, and so is a slot.
+        if listing.ordinals.isEmpty, listing.spareBytes != nil || !listing.slots.isEmpty {
             throw corrupt(1, "every segment is missing")
         }
         return listing
@@ -174,7 +203,9 @@ package struct Recovery {
 
     /// Reads every segment's header, so that a newer format is known before anything is done. One
     /// that is not valid is left out: it may never have been written whole.
-    private mutating func readHeaders(_ ordinals: [UInt32]) throws(StoreError) {
+    private mutating func readHeaders(_ listing: Listing) throws(StoreError) {
+        let ordinals = listing.ordinals
+        for slot in listing.slots { try checkFormat(slot) }
         for ordinal in ordinals {
             let page = try unsafe readFile(ordinal, atMost: Segment.headerBytes)
             defer { unsafe page.deallocate() }
@@ -213,7 +244,7 @@ package struct Recovery {
     /// - Returns: what is to be dropped.
     private mutating func readAll(_ listing: Listing) throws(StoreError) -> Torn? {
         let ordinals = listing.ordinals
-        try readHeaders(ordinals)
+        try readHeaders(listing)
         var torn: Torn?
         for (index, ordinal) in ordinals.enumerated() {
             guard let header = headers[ordinal] else { break }
@@ -297,6 +328,13 @@ package struct Recovery {
         case .message:
             guard record.sequence == nextSequence else { return false }
             nextSequence += 1
+        case .settle where record.flags & Record.namesSlot != 0:
+            guard record.sequence < nextSequence,
+                let state = MailboxMachine.State(slotted: &reader)
+            else { return false }
+            return standing.settle(
+                upTo: SequenceNumber(record.sequence), slotted: state,
+                isCopy: record.flags & Record.isCopy != 0)
         case .settle:
             let hasState = record.flags & Record.hasState != 0
             let hasFormat = record.flags & Record.hasFormat != 0

@@ -1,6 +1,6 @@
 // Which segments of a mailbox stay: those with messages that are not settled, and those that a
-// provisional release may still need to be rolled back, or that somebody reads once more. Used in
-// batond.
+// provisional release may still need to be rolled back, or an earlier state to lead to the present one,
+// or that somebody reads once more. Used in batond.
 
 import BatonCore
 
@@ -21,10 +21,18 @@ extension Mailbox {
         SequenceNumber(segments[0].header.firstSequence)
     }
 
-    /// Bytes of segments that are settled and kept only for a rollback, or for `keepFrom`.
-    package var keptBytes: Int { keptOnly.byteCount }
+    /// Bytes of segments that are settled and kept for a rollback, or for `keepFrom`.
+    package var keptBytes: Int {
+        let needed = standing.neededForWayBack
+        return settledSegments(after: min(needed, keepFrom ?? needed)).byteCount
+    }
 
-    private var keptOnly: (count: Int, byteCount: Int) {
+    /// Bytes of segments that are settled and hold messages after `sequence`.
+    func bytesSettled(after sequence: SequenceNumber) -> Int {
+        settledSegments(after: sequence).byteCount
+    }
+
+    private func settledSegments(after needed: SequenceNumber) -> (count: Int, byteCount: Int) {
         let (needed, settled) = (needed.value, standing.settled.value)
         var kept = (count: 0, byteCount: 0)
         guard needed < settled else { return kept }
@@ -39,7 +47,7 @@ extension Mailbox {
     /// Whether there may be no further segment of messages. What is kept for a rollback is not the
     /// senders' fault; and a single segment, all of it settled, goes as soon as there is another.
     func isFull(_ limit: Int) -> Bool {
-        let kept = keptOnly
+        let kept = settledSegments(after: needed)
         return byteCount - kept.byteCount >= limit
             && (segments.count - kept.count > 1 || unsettledCount > 0)
     }

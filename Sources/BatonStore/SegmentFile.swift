@@ -14,6 +14,7 @@ package enum SegmentFile {
         guard name.hasSuffix(temporary) else { return false }
         let finished = String(name.dropLast(temporary.utf8.count))
         return finished == spare || Segment.ordinal(fileName: finished) != nil
+            || CheckpointSlot.slot(fileName: finished) != nil
     }
 
     /// Makes a file of zeros: written, not only allocated, so that later writes need no room.
@@ -53,7 +54,7 @@ package enum SegmentFile {
     private static let temporary = ".new"
 
     /// Fills a file under a temporary name; what cannot be finished takes no room.
-    private static func complete(
+    static func complete(
         _ name: String, in directory: OpenFile,
         _ fill: (OpenFile) throws(SystemError) -> Void
     ) throws(SystemError) {

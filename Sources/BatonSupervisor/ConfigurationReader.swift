@@ -39,7 +39,7 @@ struct ConfigurationReader {
             configuration.lines[key.name] = key.node.mark?.line
             switch key.name {
             case "message_bytes": limits.messageBytes = try bytes(value, 1...(64 << 20))
-            case "state_bytes": limits.stateBytes = try bytes(value, 1...(8 << 20))
+            case "state_bytes": limits.stateBytes = try bytes(value, 1...(1 << 30))
             case "mailbox_bytes": limits.mailboxBytes = try bytes(value, (1 << 20)...(1 << 40))
             case "ids": limits.ids.count = try count(value, 1...1_000_000)
             case "ids_bytes": limits.ids.bytes = try bytes(value, (64 << 10)...(64 << 20))

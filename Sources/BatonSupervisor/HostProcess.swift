@@ -51,6 +51,8 @@ final class HostProcess {
     private var framesThisSecond = 0
     private var second: UInt64 = 0
     private var large: [(memory: OpenFile, byteCount: Int)] = []
+    /// Of its large states, so many have been taken.
+    private var largeStatesTaken: UInt64 = 0
     /// Heard while a large outcome was looked for.
     private var unheard: [HostReport] = []
 
@@ -270,15 +272,55 @@ final class HostProcess {
         case missing
     }
 
-    /// The next large outcome; read, not mapped: the host may cut it short.
-    func takeLarge(limit: Int, now: Moment) -> Large {
-        while large.isEmpty {
+    /// Listens until so many large outcomes have come.
+    private func awaitLarge(_ count: Int, now: Moment) -> Bool {
+        while large.count < count {
             switch listen(now: now) {
             case .report(.large): break
             case .report(let report): unheard.append(report)
-            case .nothing, .end, .violation: return .missing
+            case .nothing, .end, .violation: return false
             }
         }
+        return true
+    }
+
+    enum LargeState {
+        case memory(OpenFile, byteCount: Int)
+        /// It did not come.
+        case missing
+    }
+
+    /// The next large state in what the ring has, as `reader.begin` has seen it; it is not taken, nor
+    /// is anything before it. `nil` if there is none.
+    func largeStateAhead(now: Moment) -> LargeState? {
+        guard ring.load(.largeStates) != largeStatesTaken else { return nil }
+        var ahead = reader.ahead
+        var count = 1
+        while true {
+            switch ahead.next(ring) {
+            // It is written, and not published yet.
+            case .empty: return nil
+            // For who takes it to say.
+            case .violation: return nil
+            case .entry(.largeReply, _, _): count += 1
+            case .entry(.largeState, _, _):
+                guard awaitLarge(count, now: now) else { return .missing }
+                let state = large[count - 1]
+                return .memory(state.memory, byteCount: state.byteCount)
+            case .entry: continue
+            }
+        }
+    }
+
+    /// The next large outcome is a state that is known already.
+    func passLargeState() {
+        largeStatesTaken &+= 1
+        if !large.isEmpty { large.removeFirst() }
+    }
+
+    /// The next large outcome; read, not mapped: the host may cut it short.
+    func takeLarge(limit: Int, now: Moment) -> Large {
+        guard awaitLarge(1, now: now) else { return .missing }
         let next = large.removeFirst()
         guard next.byteCount <= limit else { return .tooLarge(byteCount: next.byteCount) }
         var bytes = [UInt8](repeating: 0, count: next.byteCount)

@@ -67,7 +67,8 @@ struct OutcomeHistory {
         marks.append(Mark(position: position, settled: settled, state: state))
         stateBytes += state?.bytes.count ?? 0
         guard marks.count > Self.mostMarks || stateBytes > Self.mostStateBytes else { return }
-        let count = max(1, marks.count / 4)
+        // The last one shares its state with the mailbox.
+        let count = min(max(1, marks.count / 4), marks.count - 1)
         for mark in marks.prefix(count) { stateBytes -= mark.state?.bytes.count ?? 0 }
         marks.removeFirst(count)
     }

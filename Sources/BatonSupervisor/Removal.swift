@@ -258,7 +258,7 @@ extension Service {
 
     /// Nothing is left to do for it: everything is handled, or it does not handle anything.
     fileprivate var hasDrained: Bool {
-        guard !isUpgrading else { return false }
+        guard !isUpgrading, !isHeldUpByCheckpoint else { return false }
         if mailbox.unsettledCount == 0 { return true }
         switch condition {
         case .stopped: return true

@@ -1,6 +1,7 @@
 // A service: its mailbox, its hosts, who waits for its replies. This file is the way of messages;
-// ServiceReplies.swift tells each sender, ServiceHosts.swift starts and mourns hosts, ServiceUpgrade.swift performs upgrades,
-// ServiceRollback.swift the way back.
+// ServiceReplies.swift tells each sender, ServiceHosts.swift starts and mourns hosts,
+// ServiceUpgrade.swift performs upgrades, ServiceRollback.swift the way back, ServiceCheckpoint.swift
+// makes large states durable.
 // Runs in batond.
 //
 // Invariants: `waiting` covers exactly the messages after the cursor; at most one host is in charge,
@@ -94,6 +95,13 @@ package final class Service {
 
     /// The disk is full: outcomes could not be kept, and the host was ended for it.
     var waitsForRoom = false
+    /// A large state on its way into its slot.
+    var checkpoint = CheckpointProgress.none
+    var checkpointCount: UInt64 = 0
+    /// What comes when all that the current host has published is taken.
+    var afterTaking: [() -> Void] = []
+    /// There was no room to copy the state: it is not tried again for a while.
+    var copyIsPutOff = false
     private weak var overfull: Connection?
     /// The clients that got replies while outcomes were taken.
     private var repliedTo: [Connection] = []
@@ -115,6 +123,7 @@ package final class Service {
         restartPolicy = RestartPolicy(
             restarts: settings.restarts, period: settings.restartPeriod, type: settings.restart)
         self.mailbox = mailbox
+        self.mailbox.inlineStateBytes = supervisor.configuration.limits.inlineStateBytes
         waiting.append(nil, slot: 0, count: self.mailbox.unsettledCount)
     }
 
@@ -229,13 +238,14 @@ package final class Service {
     /// - Parameter host: in charge, or it has just become the current one, and what it was given to try
     ///   counts now.
     func takeOutcomes(of host: HostProcess) {
+        host.reader.begin(host.ring)
+        guard mayTake(from: host) else { return }
         var cursor = mailbox.standing.settled
-        var state: [UInt8]?
+        var state: NewState?
         repliedTo.removeAll(keepingCapacity: true)
         answers.removeAll(keepingCapacity: true)
         history.note(
             position: host.reader.position, settled: cursor, state: mailbox.standing.state)
-        host.reader.begin(host.ring)
         taking: while true {
             takeReplies(from: host, &cursor)
             switch host.reader.next(host.ring) {
@@ -250,9 +260,12 @@ package final class Service {
                     history.note(
                         position: host.reader.position, settled: cursor,
                         state: MailboxMachine.State(
-                            bytes: state, version: currentVersion ?? "", format: host.stateVersion),
+                            bytes: state.bytes, version: currentVersion ?? "",
+                            format: host.stateVersion),
                         spacing: OutcomeHistory.spacing)
                 }
+                // What a slot holds is settled by itself: the next one needs another slot.
+                if kind == .largeState { break taking }
             }
         }
         host.outcomesTaken()
@@ -262,7 +275,13 @@ package final class Service {
         guard cursor > mailbox.standing.settled || state != nil else { return }
         do throws(StoreError) {
             try keepAnswers()
-            try mailbox.settle(upTo: cursor, state: state, format: host.stateVersion)
+            switch state {
+            case .slotted(let written):
+                try mailbox.settle(upTo: cursor, written: written, format: host.stateVersion)
+            case .inline(let bytes):
+                try mailbox.settle(upTo: cursor, state: bytes, format: host.stateVersion)
+            case nil: try mailbox.settle(upTo: cursor, state: nil, format: host.stateVersion)
+            }
         } catch {
             // Replies of these outcomes stand in the queues; they may not leave without the record.
             guard case .noRoom = error else {
@@ -333,7 +352,7 @@ package final class Service {
     @inline(__always)
     private func take(
         _ kind: OutcomeKind, _ sequence: UInt64, _ payload: UnsafeRawBufferPointer,
-        _ host: HostProcess, _ cursor: inout SequenceNumber, _ state: inout [UInt8]?
+        _ host: HostProcess, _ cursor: inout SequenceNumber, _ state: inout NewState?
     ) -> String? {
         let limits = supervisor.configuration.limits
         switch kind {
@@ -370,15 +389,13 @@ package final class Service {
                 return "a state after message \(sequence) where \(cursor) was the last"
             }
             if kind == .state {
-                state = unsafe Array(payload)
+                state = unsafe .inline(Array(payload))
                 return nil
             }
-            switch host.takeLarge(limit: limits.stateBytes, now: supervisor.now) {
-            case .bytes(let bytes): state = bytes
-            case .tooLarge(let byteCount):
-                return "its state has \(byteCount) bytes, the limit is \(limits.stateBytes)"
-            case .missing: return "a large state did not come"
+            guard let written = takeCheckpoint(of: host) else {
+                return "a large state that it has not told of"
             }
+            state = .slotted(written)
             return nil
         case .skip: return "a skip where an outcome is due"
         }
@@ -435,6 +452,7 @@ package final class Service {
         for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
         releaseHeldUp()
         boundProbation()
+        goOnWithCheckpoint()
         if switchRecord == .syncing {
             switchRecord = .none
             perform(upgrade.switchIsDurable())
@@ -445,6 +463,7 @@ package final class Service {
     func abandon() {
         (waiting, heldUp, repliedTo, repeats) = (WaitingQueue(), [], [], [:])
         (attempt, queue, suspendWaiters, confirmationWaiters) = (nil, [], [], [])
+        (afterTaking, checkpoint) = ([], .none)
         (current, candidate, old, standingDown) = (nil, nil, nil, nil)
         removal?.abandon()
     }

@@ -25,6 +25,7 @@ extension Service {
     /// Starts the current version (again), with the last settled state.
     func startCurrent() {
         guard let image = currentImage, current == nil else { return }
+        guard mailbox.lost == nil else { return recoverState() }
         do throws(SystemError) {
             let host = try spawn(image)
             current = host
@@ -94,9 +95,8 @@ extension Service {
         case .refused(let reason): said = .refused(reason: reason)
         case .suspended(let generation):
             // Everything published before these words is in the ring.
-            if host === current { takeOutcomes(all: true) }
             if host === candidate { takeReplayed() }
-            said = .suspended(generation: generation)
+            return whenTaken(host) { self.heard(.suspended(generation: generation), host) }
         case .log(let level, let text):
             note(level, text, host)
             said = .log
@@ -106,6 +106,10 @@ extension Service {
             if host === candidate { takeReplayed() }
             return
         }
+        heard(said, host)
+    }
+
+    private func heard(_ said: HostMachine.Said, _ host: HostProcess) {
         // What was just taken may have broken the rules.
         guard host.endReason == nil else { return }
         switch host.machine.said(said) {

@@ -55,10 +55,15 @@ extension Service {
 
     /// What a rollback would go to: the version before, else the confirmed release.
     private func rollbackTarget(_ cause: MailboxMachine.Cause) -> RollbackTarget? {
-        if let before = versionBefore, cause != .boot {
+        if let before = versionBefore, cause != .boot, cause != .recovery {
             return RollbackTarget(
                 release: before.release, cause: cause, host: old, state: before.state,
                 settled: before.settled, passed: before.passed)
+        }
+        if cause == .recovery, let release = mailbox.standing.release, let lost = mailbox.lost {
+            return RollbackTarget(
+                release: release, cause: cause, host: nil, state: lost.state,
+                settled: lost.settled)
         }
         guard let fallback = mailbox.standing.fallback else { return nil }
         return RollbackTarget(
@@ -122,6 +127,9 @@ extension Service {
         if let before = versionBefore, before.release == target.release {
             return begin(request, to: target, image: before.image)
         }
+        if let image = currentImage, image.digest == target.release.digest {
+            return begin(request, to: target, image: image)
+        }
         isFetchingImage = true
         supervisor.fetch(target.release.digest) { image in
             self.isFetchingImage = false
@@ -139,6 +147,12 @@ extension Service {
         var target = target
         if target.host?.machine.state != .ready { target.host = nil }
         let way = way(to: target)
+        if way == .state, mailbox.lost != nil {
+            return refuseRollback(
+                request,
+                "its state's checkpoint is damaged, and what it would have to handle again is not "
+                    + "in the log any more")
+        }
         if way == .state, let state = mailbox.standing.state,
             let fault = target.host?.fault(taking: state)
         {
@@ -162,7 +176,7 @@ extension Service {
     /// It takes the state as it is, if it says that it can; else it handles again what was settled
     /// since, as long as all of that is still in the log.
     private func way(to target: RollbackTarget) -> UpgradeMachine.Way {
-        if suspect == nil, takesState(target) { return .state }
+        if suspect == nil, mailbox.lost == nil, takesState(target) { return .state }
         guard mailbox.oldestKept <= target.settled.next else { return .state }
         return suspect == nil ? .replay : .replayAndTry
     }
@@ -188,7 +202,13 @@ extension Service {
             suspect = nil
             if cause == .boot { beginProbation() }
         }
-        if isWithoutHost { goOn() }
+        if isWithoutHost {
+            if mailbox.lost == nil {
+                goOn()
+            } else {
+                stop(because: "its state's checkpoint is damaged, and \(reason)")
+            }
+        }
         beginNext()
     }
 

@@ -71,6 +71,8 @@ struct UpgradeAttempt {
     /// What was before the switch record.
     var releaseBefore: MailboxMachine.Release?
     var stateBefore: MailboxMachine.State?
+    /// Its state, on its way into a slot, before the switch record names it.
+    var checkpoint: UInt64?
     var rehearsal: Verdict.Rehearsal?
     var deadline: Timers.Handle?
 }
@@ -103,6 +105,13 @@ extension Service {
             image: image)
         if mailbox.standing.release?.digest == image.digest, currentImage != nil {
             return finish(.current)
+        }
+        guard mailbox.lost == nil else {
+            return finish(
+                .refused(
+                    .prepare,
+                    reason: "its state's checkpoint is damaged, and it has not come to its state "
+                        + "again: 'baton resume \(name)' tries that"))
         }
         var plan = UpgradeMachine.Plan(isDryRun: request.isDryRun)
         plan.rehearses = rehearsalCount(request) > 0 && currentImage != nil
@@ -210,6 +219,16 @@ extension Service {
         cancelDeadline()
         guard let attempt else { return }
         supervisor.reached(.migrated, self)
+        if attempt.way != .state, let state = replay?.state, mailbox.isLarge(state.bytes.count) {
+            return writeCheckpointOfSwitch(state)
+        }
+        writeSwitch(checkpoint: nil)
+    }
+
+    /// - Parameter checkpoint: where the state lies that a replay has led to, if that is large.
+    func writeSwitch(checkpoint: Checkpoint?) {
+        guard let attempt else { return }
+        replay?.state?.checkpoint = checkpoint
         self.attempt?.releaseBefore = mailbox.standing.release
         self.attempt?.stateBefore = mailbox.standing.state
         do throws(StoreError) {
@@ -248,15 +267,18 @@ extension Service {
         if attempt.target == nil { forgive() }
         condition = .serving
         // Also if it is not to go on, as the service is suspended by hand: it must not be handled again.
-        if attempt.way == .replayAndTry, let current { takeOutcomes(of: current) }
-        if current == nil { startCurrent() } else { resumeCurrent() }
+        if attempt.way == .replayAndTry, let current {
+            whenTried(current) { self.goOnAfterSwitch() }
+        } else {
+            goOnAfterSwitch()
+        }
         supervisor.reached(.resumed, self)
         let now = supervisor.freshNow()
         let pause = now.since(attempt.suspended ?? now)
         emit(.resume, duration: pause)
         let after = mailbox.standing.switchedAfter
         let outcome: Verdict.Outcome
-        if case .versionBefore(_, let reason) = attempt.request.goal {
+        if case .versionBefore(let cause, let reason) = attempt.request.goal, cause != .recovery {
             outcome = .rolledBack(reason: reason, pause: pause, switchedAfter: after)
         } else if wasNotRunning {
             outcome = .started
@@ -272,6 +294,10 @@ extension Service {
         finish(outcome)
     }
 
+    private func goOnAfterSwitch() {
+        if current == nil { startCurrent() } else { resumeCurrent() }
+    }
+
     private func refuse(_ phase: Phase, _ reason: String, _ resume: Bool) {
         giveUpCandidate("its upgrade was refused")
         suspect = nil
@@ -279,9 +305,15 @@ extension Service {
             rollbackHasFailed = true
             if target.cause == .boot { beginProbation() }
         }
-        if resume || isWithoutHost { goOn() }
+        let isOfBoot = attempt?.target?.cause == .boot
+        if mailbox.lost != nil, !isOfBoot {
+            stop(because: "its state's checkpoint is damaged, and \(reason)")
+        } else if resume || isWithoutHost {
+            goOn()
+        }
         if currentImage == nil, attempt?.request.isDryRun != true { stop(because: reason) }
         finish(.refused(phase, reason: reason))
+        if mailbox.lost != nil, isOfBoot { recoverState() }
     }
 
     /// Its host has gone, and nobody has taken it upon himself to start another.

@@ -92,6 +92,20 @@ extension Supervisor {
         for file in report.unknownFiles {
             service.log.warning("an unknown file in its mailbox is left alone: \(file)")
         }
+        if let slot = report.damagedSlot {
+            service.log.warning(
+                """
+                a checkpoint is damaged: \(slot). An earlier state is used, and the messages since are \
+                handled again, their replies discarded
+                """)
+        }
+        if let slot = report.damagedFallback {
+            service.log.warning(
+                """
+                a checkpoint is damaged: \(slot). It held what the release could be rolled back to: \
+                the release is confirmed
+                """)
+        }
         guard !report.isNew else { return }
         service.log.log(
             level: report.bytesDropped > 0 ? .warning : .info,

@@ -217,6 +217,7 @@ extension MailboxMachine.Cause {
         case .rollback: "rollback"
         case .byHand: "rollback by hand"
         case .boot: "reboot before it was confirmed"
+        case .recovery: "its state's checkpoint was damaged"
         }
     }
 }

@@ -24,6 +24,7 @@ import Logging
         case signals
         case commits
         case housekeeping
+        case checkpoints
     }
 
     var configuration: Configuration
@@ -59,6 +60,7 @@ import Logging
 
     let committer: any DiskWorker
     let housekeeper: any DiskWorker
+    let checkpointer: any DiskWorker
     var commit = GroupCommit()
 
     // What this turn has to do.
@@ -109,10 +111,12 @@ import Logging
             signals = try ground.takeSignals([SIGHUP, SIGTERM, SIGINT, SIGUSR2])
             committer = try ground.makeWorker("commit")
             housekeeper = try ground.makeWorker("housekeeping")
+            checkpointer = try ground.makeWorker("checkpoint")
             reserve = try .open("/dev/null", flags: O_RDONLY)
             _ = try watch(signals.number, .signals)
             _ = try watch(committer.descriptor, .commits)
             _ = try watch(housekeeper.descriptor, .housekeeping)
+            _ = try watch(checkpointer.descriptor, .checkpoints)
         } catch { throw StartRefusal("\(error)") }
         keptImages = Set((try? DirectoryListing.names(state.imagesPath)) ?? [])
     }
@@ -195,7 +199,8 @@ import Logging
                     return .milliseconds(0)
                 }
             }
-            guard let host = service.current, host.machine.isInCharge, !service.isHeldUpByClient
+            guard let host = service.current, host.machine.isInCharge,
+                !service.isHeldUpByClient, !service.isHeldUpByCheckpoint
             else { continue }
             host.ring.raise(.supervisorSleeps)
             if host.reader.isBehind(host.ring) { return .milliseconds(0) }
@@ -219,6 +224,7 @@ import Logging
         case .signals: takeSignal()
         case .commits: commitsAreDone()
         case .housekeeping: houseIsKept()
+        case .checkpoints: checkpointsAreWritten()
         }
     }
 
@@ -307,8 +313,10 @@ import Logging
         }
         if let token = host.tokens.exit { stopWatching(host.exit.number, token: token) }
         host.tokens = HostProcess.Tokens()
-        host.service.hasEnded(host, exit)
-        hasParted(host)
+        host.service.whenTaken(host) { [self] in
+            host.service.hasEnded(host, exit)
+            hasParted(host)
+        }
     }
 
     func noteSandbox(_ bits: UInt8) {
@@ -381,7 +389,14 @@ import Logging
                 if error == nil { keptImages.insert(fileName) }
                 services[name]?.imageIsKept(fileName, error)
             case .synced: housekeepingHasCaughtUp()
+            case .checkpoint: break
             }
+        }
+    }
+
+    private func checkpointsAreWritten() {
+        for case .checkpoint(let name, let result) in checkpointer.take() {
+            services[name]?.checkpointEnded(result)
         }
     }
 

@@ -43,7 +43,43 @@ struct GoldenTests {
                     settled: SequenceNumber(3)))
     }
 
-    /// What `make` leaves whatever the format.
+    @Test("One of format 3: what lies in slots, and what is remembered of ids")
+    func format3() throws {
+        let directory = try GoldenDirectory.copy(3)
+        let life = try Life(directory)
+        #expect(life.report.damagedSlot == nil && life.report.damagedFallback == nil)
+        #expect(life.mailbox.appended == SequenceNumber(7))
+        let standing = life.mailbox.standing
+        #expect(standing.settled == SequenceNumber(5))
+        #expect(standing.release == Life.release("2"))
+        #expect(standing.state?.bytes == Life.state(4, count: 700))
+        #expect(standing.state?.format == 4 && standing.state?.checkpoint?.slot == 2)
+        let before = standing.earlier?.state
+        #expect(standing.earlier?.settled == SequenceNumber(3))
+        #expect(before?.checkpoint?.slot == 0 && before?.format == 4)
+        #expect(standing.fallback?.release == Life.release("1"))
+        #expect(standing.fallback?.settled == SequenceNumber(2))
+        #expect(standing.fallback?.state?.bytes == Life.state(2, count: 700))
+        #expect(standing.fallback?.state?.format == 3)
+        #expect(standing.ids.all.map(\.sequence) == [3, 6])
+        #expect(standing.ids.entry(of: 3)?.answer == .reply(Life.message(3, count: 40)))
+        #expect(standing.ids.entry(of: 6) != nil && standing.ids.entry(of: 6)?.answer == nil)
+        #expect(standing.dead == [4] && standing.deadLetters.map(\.sequence) == [4])
+        #expect(standing.attempts == [6: 2])
+        for (sequence, count) in [(1, 3), (2, 5), (3, 30), (4, 8), (6, 9), (7, 11)] {
+            let message = try life.message(UInt64(sequence))
+            #expect(message == Life.message(UInt64(sequence), count: count))
+        }
+        #expect(try life.message(5) == [UInt8](repeating: 0, count: 260_000))
+        // The state's slot was lost: what stands beside it leads there.
+        try directory.restore(GoldenDirectory.read(3))
+        try directory.remove("checkpoint.c")
+        let lost = try #require(try Life(directory).lost)
+        #expect(lost.state?.bytes == Life.state(3, count: 700))
+        #expect(lost.settled == SequenceNumber(3))
+    }
+
+    /// What `make` leaves of formats 1 and 2.
     private func checkCommon(_ life: Life) throws {
         let standing = life.mailbox.standing
         #expect(life.mailbox.appended == SequenceNumber(7))
@@ -77,7 +113,15 @@ struct GoldenTests {
         guard let name = unsafe getenv("BATON_GOLDEN_FORMAT"),
             let format = Int(unsafe String(cString: name))
         else { return }
-        if format == 1 { return try GoldenDirectory.write(Format1Log.kinds, 1) }
+        switch format {
+        case 1: try GoldenDirectory.write(Format1Log.kinds, 1)
+        case 2: try make2()
+        case 3: try make3()
+        default: Issue.record("there is no format \(format)")
+        }
+    }
+
+    private func make2() throws {
         let directory = try TemporaryDirectory()
         let life = try Life(directory)
         try life.switchTo("1")
@@ -105,6 +149,39 @@ struct GoldenTests {
         try next.sync()
         try next.append(11)
         try next.flush()
-        try GoldenDirectory.write(directory.contents(), format)
+        try GoldenDirectory.write(directory.contents(), 2)
+    }
+
+    private func make3() throws {
+        let directory = try TemporaryDirectory()
+        let life = try Life(directory)
+        try life.switchTo("1")
+        for (sequence, count) in [(1, 3), (2, 5)] {
+            try life.append(count)
+            try life.settle(
+                UInt64(sequence), large: Life.state(UInt64(sequence), count: 700), format: 3)
+            try life.sync()
+        }
+        try life.switchTo("2")
+        try life.appendWithID(30)
+        try life.answer(3, .reply(Life.message(3, count: 40)))
+        try life.settle(3, large: Life.state(3, count: 700), format: 4)
+        try life.append(8)
+        try life.bury(4, count: 8)
+        try life.sync()
+        try life.settle(4, large: Life.state(4, count: 700), format: 4)
+        try life.sync()
+        // It has no room in the first segment: the base record names the slots.
+        try life.append([UInt8](repeating: 0, count: 260_000))
+        try life.sync()
+        try life.sync()
+        let next = try Life(directory)
+        try next.settle(5)
+        try next.appendWithID(9)
+        for _ in 0..<2 { try next.attempt(6) }
+        try next.sync()
+        try next.append(11)
+        try next.flush()
+        try GoldenDirectory.write(directory.contents(), 3)
     }
 }

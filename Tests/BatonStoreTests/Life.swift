@@ -173,7 +173,74 @@ final class Life {
             mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
         case .gone(_, let count, let error):
             mailbox.areGone(count, failed: error != nil)
-        case .synced, .imageKept: break
+        case .synced, .imageKept, .checkpoint: break
+        }
+    }
+
+    // MARK: Large states
+
+    var lost: MailboxMachine.Earlier? { mailbox.lost }
+    var wantsCopy: Bool { mailbox.wantsCopy }
+
+    func settle(_ sequence: UInt64, written: CheckpointSlot.Written) throws(StoreError) {
+        try mailbox.settle(upTo: SequenceNumber(sequence), written: written, format: 3)
+    }
+
+    /// The bytes of a large state in every test.
+    static func state(_ number: UInt64, count: Int = 5000) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: number &* 41 &+ UInt64($0) &* 3 &+ 5) }
+    }
+
+    /// Makes a state durable in a slot, as the checkpoint thread does.
+    func checkpoint(_ bytes: [UInt8]) throws(CheckpointSlot.Failure) -> CheckpointSlot.Written? {
+        guard let order = mailbox.checkpointOrder(.bytes(bytes)) else { return nil }
+        guard case .checkpoint(_, let result) = DiskJob.perform(.checkpoint(mailbox.service, order))
+        else { return nil }
+        return try result.get()
+    }
+
+    /// Settles with a state in a slot.
+    func settle(_ sequence: UInt64, large bytes: [UInt8], format: UInt32 = 0) throws(StoreError) {
+        let written = try slotted(bytes)
+        try mailbox.settle(upTo: SequenceNumber(sequence), written: written, format: format)
+    }
+
+    /// Copies the state into another slot.
+    func copyState() throws(StoreError) {
+        guard let state = mailbox.standing.state else { return }
+        try mailbox.settle(copy: slotted(state.bytes))
+    }
+
+    /// A rollback by itself, to a state in a slot.
+    func switchTo(_ version: String, _ cause: MailboxMachine.Cause, large bytes: [UInt8])
+        throws(StoreError)
+    {
+        let state = MailboxMachine.State(
+            bytes: bytes, version: version, format: 9, checkpoint: try slotted(bytes).checkpoint)
+        try mailbox.switchTo(
+            MailboxMachine.Switch(
+                release: Self.release(version), cause: cause, at: mailbox.appended.value &+ 7,
+                bootID: Array(1...16), state: state))
+    }
+
+    /// Where no slot is free, a sync frees one: as the service does.
+    private func slotted(_ bytes: [UInt8]) throws(StoreError) -> CheckpointSlot.Written {
+        do {
+            if let written = try checkpoint(bytes) { return written }
+            if isSyncing { try endSync() }
+            try flush()
+            beginSync()
+            try endSync()
+            if let written = try checkpoint(bytes) { return written }
+            preconditionFailure("no slot is free after a sync")
+        } catch let error as CheckpointSlot.Failure {
+            switch error {
+            case .noRoom(let error): throw .noRoom("\(error)")
+            case .system(let error): throw .system(error)
+            case .tooShort: throw .corrupt(place: "a slot", reason: "too short")
+            }
+        } catch let error as StoreError { throw error } catch {
+            preconditionFailure("\(error)")
         }
     }
 }

@@ -1,6 +1,7 @@
 // A mailbox's log read from its files by what FORMAT.md says, and by nothing of BatonStore: an
 // independent witness of the format.
 
+import BatonCore
 import BatonLinux
 
 struct LogImage {
@@ -52,6 +53,8 @@ struct LogImage {
     }
 
     private(set) var segments: [Segment] = []
+    /// By name, those that are there.
+    private var slots: [String: [UInt8]] = [:]
 
     var batches: [Batch] { segments.flatMap(\.batches) }
     var records: [Record] { batches.flatMap(\.records) }
@@ -68,6 +71,7 @@ struct LogImage {
 
     /// Reads segments up to the first place that does not continue what is before it.
     init(_ files: [String: [UInt8]]) throws(Fault) {
+        slots = files.filter { $0.key.hasPrefix("checkpoint.") }
         var chain: UInt32?
         for name in files.keys.filter({ $0.hasSuffix(".segment") }).sorted() {
             var segment = try Self.header(name, files[name] ?? [])
@@ -75,6 +79,21 @@ struct LogImage {
             chain = try Self.read(files[name] ?? [], into: &segment)
             segments.append(segment)
         }
+    }
+
+    /// What a slot holds, if it is what a record says.
+    func content(of checkpoint: Checkpoint) -> [UInt8]? {
+        let name = ["checkpoint.a", "checkpoint.b", "checkpoint.c"][Int(checkpoint.slot)]
+        guard let bytes = slots[name], bytes.count >= 4096 + checkpoint.byteCount,
+            let mailbox = segments.first?.mailbox, Array(bytes[..<8]) == Array("BATONCKP".utf8),
+            1...3 ~= Self.word(bytes, 8), Self.word(bytes, 12) == 0,
+            Self.word(bytes, 20) == UInt32(checkpoint.slot),
+            Self.integer(bytes, 24, 8) == UInt64(bytes.count), Array(bytes[32..<48]) == mailbox,
+            Self.word(bytes, 48) == Self.crc(bytes[..<48])
+        else { return nil }
+        let state = bytes[4096..<4096 + checkpoint.byteCount]
+        let seed = Self.crc((mailbox + [checkpoint.slot, 0, 0, 0])[...])
+        return Self.crc(state, seed: seed) == checkpoint.crc ? Array(state) : nil
     }
 
     // MARK: Fields

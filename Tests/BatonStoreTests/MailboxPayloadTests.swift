@@ -22,15 +22,21 @@ struct MailboxPayloadTests {
             return release
         }
         func state() -> MailboxMachine.State? {
-            number(3) == 0
-                ? nil
-                : MailboxMachine.State(
-                    bytes: bytes(500), version: "\(number(1 << 60))",
-                    format: UInt32(number(5)))
+            let kind = number(3)
+            guard kind > 0 else { return nil }
+            let checkpoint = Checkpoint(
+                slot: UInt8(number(2)), byteCount: Int(number(1 << 40)), crc: UInt32(number(9999)))
+            return MailboxMachine.State(
+                bytes: kind == 1 ? [] : bytes(500), version: "\(number(1 << 60))",
+                format: UInt32(number(5)), checkpoint: kind == 1 ? checkpoint : nil)
         }
         var machine = MailboxMachine()
         machine.settled = SequenceNumber(number(1 << 50))
         machine.state = state()
+        if number(1) == 0 {
+            machine.earlier = MailboxMachine.Earlier(
+                state: state(), settled: SequenceNumber(number(1 << 50)))
+        }
         switch number(2) {
         case 0: machine.tenure = .none
         case 1: machine.tenure = .confirmed(release())
@@ -45,7 +51,7 @@ struct MailboxPayloadTests {
         for _ in 0..<number(5) { machine.attempts[number(.max)] = UInt32(number(9)) }
         for _ in 0..<number(5) { machine.dead.insert(number(.max)) }
         for _ in 0..<number(8) {
-            let cause = MailboxMachine.Cause(rawValue: UInt8(number(3))) ?? .boot
+            let cause = MailboxMachine.Cause(rawValue: UInt8(number(4))) ?? .boot
             machine.history.append(
                 MailboxMachine.Past(release: release(), at: number(.max), cause: cause))
         }
@@ -96,6 +102,14 @@ struct MailboxPayloadTests {
             }
             var second = machine
             second.ids = IDWindow()
+            second.earlier = nil
+            if second.state?.checkpoint != nil { second.state = nil }
+            if case .provisional(let release, var fallback) = second.tenure,
+                fallback.state?.checkpoint != nil
+            {
+                fallback.state = nil
+                second.tenure = .provisional(release, fallback)
+            }
             var first = second
             first.state?.format = 0
             if let release = machine.release { first.tenure = .confirmed(release) }
@@ -111,7 +125,7 @@ struct MailboxPayloadTests {
         // Attempts, messages passed over, boot identity, history, dead letters, ids.
         for (offset, count) in [(33, 4), (37, 4), (46, 1), (47, 4), (51, 4), (55, 4)] {
             var bytes = MailboxMachine().encoded()
-            #expect(bytes.count == 59)
+            #expect(bytes.count == 62)
             for index in offset..<offset + count { bytes[index] = 0xff }
             #expect(decode(bytes) == nil, "at \(offset)")
         }

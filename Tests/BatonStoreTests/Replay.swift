@@ -11,8 +11,32 @@ extension LogImage {
         for (index, record) in batches.prefix(count).flatMap(\.records).enumerated() {
             try replay.apply(record, isFirst: index == 0)
         }
-        return Life.Known(
-            appended: SequenceNumber(replay.next - 1), standing: replay.standing)
+        var standing = replay.standing
+        if let state = standing.state { standing.state = filled(state) }
+        if case .provisional(let release, var fallback) = standing.tenure,
+            let state = fallback.state
+        {
+            fallback.state = filled(state)
+            standing.tenure = .provisional(release, fallback)
+        }
+        return Life.Known(appended: SequenceNumber(replay.next - 1), standing: standing)
+    }
+
+    /// With the bytes that its slot holds, if they are those that the log names.
+    private func filled(_ state: MailboxMachine.State) -> MailboxMachine.State {
+        guard let checkpoint = state.checkpoint else { return state }
+        var filled = state
+        filled.bytes = content(of: checkpoint) ?? []
+        return filled
+    }
+}
+
+extension MailboxMachine.State {
+    /// Without its bytes, if they lie in a slot.
+    fileprivate var named: MailboxMachine.State {
+        var named = self
+        if checkpoint != nil { named.bytes = [] }
+        return named
     }
 }
 
@@ -29,8 +53,16 @@ private struct Replay {
             }
             next += 1
         case .settle:
+            let before = standing.settled
             standing.settled = SequenceNumber(record.sequence)
-            if record.flags & 1 == 1 {
+            if record.flags & 4 == 4 {
+                let leads = record.flags & 8 == 8 || before < standing.settled
+                standing.earlier =
+                    leads
+                    ? MailboxMachine.Earlier(state: standing.state?.named, settled: before) : nil
+                standing.state = fields.slotted()
+            } else if record.flags & 1 == 1 {
+                standing.earlier = nil
                 let format = record.flags & 2 == 2 ? fields.integer(4) : 0
                 standing.state = MailboxMachine.State(
                     bytes: fields.rest(), version: standing.release?.version ?? "",
@@ -84,10 +116,9 @@ private struct Replay {
 
     /// No host handles messages up to here again.
     private var passed: UInt64 {
-        guard case .provisional(_, let fallback) = standing.tenure else {
-            return standing.settled.value
-        }
-        return fallback.settled.value
+        let settled = (standing.earlier?.settled ?? standing.settled).value
+        guard case .provisional(_, let fallback) = standing.tenure else { return settled }
+        return min(settled, fallback.settled.value)
     }
 
     private mutating func apply(_ fields: inout Fields, after sequence: UInt64)
@@ -103,8 +134,10 @@ private struct Replay {
             standing.bootID = fields.raw(Int(fields.integer(1)))
             switch fields.integer(1) {
             case 0: break
-            case 1: standing.state = fields.state()
-            default: standing.state = nil
+            case let kind:
+                standing.earlier = nil
+                standing.state =
+                    kind == 1 ? fields.state() : kind == 3 ? fields.slotted() : nil
             }
         }
         switch before.tenure {
@@ -196,7 +229,40 @@ private struct Fields {
         for _ in 0..<integer(4) { standing.dead.insert(integer(8)) }
         if !isAtEnd { added(to: &standing) }
         if !isAtEnd { standing.remember(entries()) }
+        if !isAtEnd { slots(in: &standing) }
         return standing
+    }
+
+    /// What stands in slots, and the earlier state.
+    private mutating func slots(in standing: inout MailboxMachine) {
+        if let state = wherever() { standing.state = state }
+        if let state = wherever(),
+            case .provisional(let release, var fallback) = standing.tenure
+        {
+            fallback.state = state
+            standing.tenure = .provisional(release, fallback)
+        }
+        guard integer(1) == 1 else { return }
+        let settled = SequenceNumber(integer(8))
+        standing.earlier = MailboxMachine.Earlier(state: wherever(), settled: settled)
+    }
+
+    private mutating func wherever() -> MailboxMachine.State? {
+        switch integer(1) {
+        case 1: state()
+        case 2: slotted()
+        default: nil
+        }
+    }
+
+    mutating func slotted() -> MailboxMachine.State {
+        let version = short()
+        let format = UInt32(integer(4))
+        let slot = UInt8(integer(1))
+        let byteCount = Int(integer(8))
+        return MailboxMachine.State(
+            bytes: [], version: version, format: format,
+            checkpoint: Checkpoint(slot: slot, byteCount: byteCount, crc: UInt32(integer(4))))
     }
 
     /// What format 3 has added.

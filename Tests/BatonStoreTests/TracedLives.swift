@@ -111,7 +111,7 @@ final class TracedLives {
             // A batch was full, or a segment: everything before this step was written.
             if disk.events.count > before.events { note(before) }
         }
-        switch Int.random(in: 0..<23, using: &generator) {
+        switch Int.random(in: 0..<26, using: &generator) {
         case 0...3: try life.append(Int.random(in: 0...60, using: &generator))
         case 4: try life.append(Int.random(in: 0...3000, using: &generator))
         case 5, 6: try life.append(Int.random(in: 20_000...90_000, using: &generator))
@@ -131,6 +131,9 @@ final class TracedLives {
             }
         case 20, 21: try appendWithID(life)
         case 22: try answerOne(life)
+        case 23, 24: try settleLarge(life)
+        case 25:
+            if life.mailbox.standing.state?.checkpoint != nil { try life.copyState() }
         case let step where settled < appended:
             let next = settled + 1
             let sequence = UInt64.random(in: next...appended, using: &generator)
@@ -145,6 +148,14 @@ final class TracedLives {
             }
         default: break
         }
+    }
+
+    private func settleLarge(_ life: Life) throws(StoreError) {
+        let settled = life.mailbox.standing.settled.value
+        let sequence = UInt64.random(
+            in: settled...life.mailbox.appended.value, using: &generator)
+        let count = Int.random(in: 1...9000, using: &generator)
+        try life.settle(sequence, large: Life.state(sequence, count: count), format: 5)
     }
 
     private func appendWithID(_ life: Life) throws(StoreError) {
@@ -172,8 +183,11 @@ final class TracedLives {
     private func rollBack() throws(StoreError) {
         guard let life, let fallback = life.mailbox.standing.fallback else { return }
         let version = fallback.release.version
-        switch Int.random(in: 0..<3, using: &generator) {
+        switch Int.random(in: 0..<4, using: &generator) {
         case 0: try life.switchTo(version, .rollback, state: "back at \(version)")
+        case 3:
+            try life.switchTo(
+                version, .rollback, large: Life.state(life.mailbox.appended.value + 500))
         case 1: try life.switchTo(version, .boot)
         default: try life.switchTo(version, .byHand, dropsState: true)
         }

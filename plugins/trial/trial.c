@@ -45,11 +45,13 @@
  *     hang LABEL    the version of that label never answers; others answer `alive`
  *     exit0         exits with code 0 at once
  *     exit0 MS      `going`; exits with code 0 after that time, busy or not
+ *     weigh KB      adds so many KiB of ballast to its state, and no more: `weighs KB`
  *     alloc MB      takes so much memory, writes to it and keeps it; dies if there is none
  *     anything else is echoed
  *
  * The state, little-endian: format 1 is UInt8 1, Int64 sum, Int64 count; format 2 is UInt8 2,
- * Int64 count, Int64 sum, Int64 of both by exclusive or, so that neither can be taken for the other. */
+ * Int64 count, Int64 sum, Int64 of both by exclusive or, so that neither can be taken for the other.
+ * The ballast follows: bytes that can be told from those of another sum. */
 #include "baton.h"
 
 #include <inttypes.h>
@@ -78,6 +80,7 @@ static struct {
 static struct {
     int64_t sum;
     int64_t count;
+    size_t ballast;
 } state;
 
 /* What has happened to this process. */
@@ -169,7 +172,9 @@ static int64_t field(const unsigned char *bytes, int index)
     return value;
 }
 
-static size_t encode(unsigned char bytes[25])
+enum { MOST_HEAD_BYTES = 25 };
+
+static size_t encode_head(unsigned char bytes[MOST_HEAD_BYTES])
 {
     int64_t first[] = {state.sum, state.count};
     int64_t second[] = {state.count, state.sum, state.count ^ state.sum};
@@ -180,6 +185,21 @@ static size_t encode(unsigned char bytes[25])
     }
     memcpy(bytes + 1, second, sizeof second);
     return 1 + sizeof second;
+}
+
+static unsigned char ballast(size_t place)
+{
+    return (unsigned char)(place * 31 + (size_t)state.sum * 7);
+}
+
+/* What begins with `head` bytes and then has ballast. */
+static bool decode_ballast(baton_bytes given, size_t head)
+{
+    const unsigned char *bytes = given.bytes;
+    state.ballast = given.count - head;
+    for (size_t i = 0; i < state.ballast; i++)
+        if (bytes[head + i] != ballast(i)) return false;
+    return true;
 }
 
 static bool decode(baton_bytes given, char *why, size_t room)
@@ -193,15 +213,15 @@ static bool decode(baton_bytes given, char *why, size_t room)
                  settings.version, from, to);
         return false;
     }
-    if (format == 1 && given.count == 17) {
+    if (format == 1 && given.count >= 17) {
         state.sum = field(bytes, 0);
         state.count = field(bytes, 1);
-        return true;
+        if (decode_ballast(given, 17)) return true;
     }
-    if (format == 2 && given.count == 25) {
+    if (format == 2 && given.count >= 25) {
         state.count = field(bytes, 0);
         state.sum = field(bytes, 1);
-        if (field(bytes, 2) == (state.count ^ state.sum)) return true;
+        if (field(bytes, 2) == (state.count ^ state.sum) && decode_ballast(given, 25)) return true;
     }
     snprintf(why, room, "the state of %zu bytes was not made by trial", given.count);
     return false;
@@ -239,6 +259,7 @@ static int start(void *context, const baton_host *host, baton_call *call, const 
     (void)context;
     char why[160] = "";
     state.sum = state.count = 0;
+    state.ballast = 0;
     has_forgotten = is_huge = false;
     if (start->state.count == 0) return 0;
     bool knows = BATON_HAS(start, baton_start, downgrade);
@@ -267,8 +288,12 @@ static int snapshot(void *context, const baton_host *host, baton_call *call)
         free(bytes);
         return 0;
     }
-    unsigned char bytes[25];
-    host->state(call, (baton_bytes){bytes, encode(bytes)});
+    unsigned char *bytes = malloc(MOST_HEAD_BYTES + state.ballast);
+    if (bytes == NULL) return 1;
+    size_t head = encode_head(bytes);
+    for (size_t i = 0; i < state.ballast; i++) bytes[head + i] = ballast(i);
+    host->state(call, (baton_bytes){bytes, head + state.ballast});
+    free(bytes);
     return 0;
 }
 
@@ -295,6 +320,12 @@ static bool answer(const baton_host *host, baton_call *call, const char *line)
         state.count += 1;
         bool differs = strcmp(settings.plan, "differ") == 0;
         snprintf(reply, sizeof reply, "%s%" PRId64, differs ? "~" : "", state.sum);
+        host->reply(call, text(reply));
+        return true;
+    }
+    if (begins(line, "weigh", &number)) {
+        state.ballast = (size_t)number << 10;
+        snprintf(reply, sizeof reply, "weighs %" PRIu64, number);
         host->reply(call, text(reply));
         return true;
     }
