@@ -37,6 +37,7 @@ struct StateDirectory {
                     + "this one another --state")
         }
         try Self.put("\(getpid())\n", into: lock)
+        try Self.checkMailboxes(path)
         try Self.checkFormat(path)
         try Self.make("\(path)/mailboxes", mode: 0o700)
         try Self.make("\(path)/images", mode: 0o700)
@@ -124,19 +125,37 @@ struct StateDirectory {
     }
 
     private static func checkFormat(_ path: String) throws(StartRefusal) {
-        var found = ""
+        var found: [String] = []
         do throws(SystemError) {
-            found =
-                try text(of: OpenFile(.open("\(path)/format", flags: O_RDONLY | O_NOFOLLOW))) ?? ""
+            let file = try OpenFile(.open("\(path)/format", flags: O_RDONLY | O_NOFOLLOW))
+            found = Self.lines(of: file)
         } catch { guard error.code == ENOENT else { throw StartRefusal("\(error)") } }
-        if found.isEmpty {
+        guard let first = found.first else {
             do throws(SystemError) { try keep(format, as: "format", in: .directory(path)) } catch {
                 throw StartRefusal("\(error)")
             }
-        } else if found + "\n" != format {
+            return
+        }
+        // Features, one a line; those that are compatible do not matter to who does not know them.
+        let unknown = first + "\n" != format ? first : found.dropFirst().first { !isCompatible($0) }
+        if let unknown {
             throw StartRefusal(
-                "\(path) has the format '\(found)', this batond knows 'baton-state 1': use the "
+                "\(path) has the format '\(unknown)', this batond knows 'baton-state 1': use the "
                     + "batond that wrote it. Nothing was changed")
+        }
+    }
+
+    private static func isCompatible(_ line: String) -> Bool {
+        line.hasPrefix("compatible ")
+    }
+
+    /// Whatever service a newer Baton has written for: nothing is begun beside it.
+    private static func checkMailboxes(_ path: String) throws(StartRefusal) {
+        let names = (try? DirectoryListing.names("\(path)/mailboxes")) ?? []
+        for name in names.sorted() where ServiceName(name) != nil {
+            do throws(StoreError) {
+                try Recovery.checkFormat(path: "\(path)/mailboxes/\(name)")
+            } catch { throw StartRefusal("\(error). Nothing was changed") }
         }
     }
 
@@ -188,6 +207,13 @@ struct StateDirectory {
         let got = unsafe pread(file.number, &bytes, bytes.count, 0)
         guard got > 0 else { return nil }
         return String(decoding: bytes.prefix(got).prefix { $0 != 10 }, as: UTF8.self)
+    }
+
+    private static func lines(of file: OpenFile) -> [String] {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let got = unsafe pread(file.number, &bytes, bytes.count, 0)
+        return String(decoding: bytes.prefix(max(0, got)), as: UTF8.self)
+            .split(separator: "\n").map(String.init)
     }
 
     private static func put(_ text: String, into file: OpenFile) throws(StartRefusal) {

@@ -67,6 +67,60 @@ extension Processes {
             #expect(format == "baton-state 9\n")
         }
 
+        @Test("A feature that is not known is refused, unless it is compatible")
+        func laterFeature() throws {
+            let text = "baton-state 1\ncompatible small-print\nincompatible columns\n"
+            try directory.write(Data(text.utf8), "state/format")
+            let refused = try run()
+            #expect(refused.exit == .code(69), "\(refused.error)")
+            #expect(refused.error.contains("'incompatible columns'"), "\(refused.error)")
+            let format = try String(
+                contentsOfFile: "\(directory.path)/state/format", encoding: .utf8)
+            #expect(format == text)
+        }
+
+        @Test("One mailbox of a later format: batond ends before it writes anything anywhere")
+        func laterMailbox() throws {
+            let daemon = try TestDaemon(plugins: "echo-c", "ping")
+            for service in ["echo-c", "ping"] { _ = try daemon.call(service, "ping") }
+            #expect(try daemon.stop() == .code(0))
+            let path = "\(daemon.state)/mailboxes/ping/0000000001.segment"
+            var segment = try Data(contentsOf: URL(filePath: path))
+            segment[8] = 4
+            let crc = Self.crc(segment[..<76])
+            for index in 0..<4 { segment[76 + index] = UInt8(crc >> (8 * UInt32(index)) & 255) }
+            try segment.write(to: URL(filePath: path))
+            // A compatible feature is none of its business.
+            let format = try FileHandle(forWritingTo: URL(filePath: "\(daemon.state)/format"))
+            try format.seekToEnd()
+            try format.write(contentsOf: Data("compatible small-print\n".utf8))
+            let before = try contents(below: daemon.state)
+            let refused = try Tool.run(Products.program("batond"), daemon.arguments)
+            #expect(refused.exit == .code(69), "\(refused.error)")
+            #expect(refused.error.contains("has format 4"), "\(refused.error)")
+            #expect(refused.error.contains("knows up to format 3"), "\(refused.error)")
+            #expect(try contents(below: daemon.state) == before)
+        }
+
+        /// Every file but the lock, which is taken first.
+        private func contents(below path: String) throws -> [String: Data] {
+            var all: [String: Data] = [:]
+            for name in try FileManager.default.subpathsOfDirectory(atPath: path)
+            where name != "lock" {
+                all[name] = try? Data(contentsOf: URL(filePath: "\(path)/\(name)"))
+            }
+            return all
+        }
+
+        /// CRC32C, bit by bit.
+        private static func crc(_ bytes: Data) -> UInt32 {
+            ~bytes.reduce(~0 as UInt32) { crc, byte in
+                (0..<8).reduce(crc ^ UInt32(byte)) { crc, _ in
+                    crc & 1 == 1 ? crc >> 1 ^ 0x82f6_3b78 : crc >> 1
+                }
+            }
+        }
+
         @Test("The command line is checked: 64 for usage, and --check only looks")
         func commandLine() throws {
             #expect(try run("--frobnicate").exit == .code(64))
