@@ -42,6 +42,7 @@ let plugins: [Plugin] = [
     // For the tests only.
     Plugin(name: "stamp", language: .c),
     Plugin(name: "trial", language: .c),
+    Plugin(name: "ledger", language: .c),
     Plugin(name: "faulty", language: .c),
     Plugin(name: "hostile", language: .c),
     Plugin(name: "faulty-constructor", language: .c, defines: ["FAULTY_CONSTRUCTOR"]),

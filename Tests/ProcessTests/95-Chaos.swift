@@ -7,28 +7,13 @@ import Testing
 
 extension Processes {
     @Suite("95 Chaos") struct Chaos {
-        /// xorshift64*: the same steps for the same seed, as far as processes let it.
-        private struct Dice: RandomNumberGenerator {
-            var state: UInt64
-
-            mutating func next() -> UInt64 {
-                state ^= state >> 12
-                state ^= state << 25
-                state ^= state >> 27
-                return state &* 2_685_821_657_736_338_717
-            }
-        }
-
         private enum Event: CaseIterable {
             case killHost, killOld, upgrade, reloadBySignal, suspend, resume
         }
 
         @Test("Eight lives of batond, each full of upgrades and killed hosts: every promise kept")
         func lives() throws {
-            let asked = ProcessInfo.processInfo.environment["BATON_SEED"].flatMap(UInt64.init)
-            let seed = asked ?? UInt64.random(in: 1 ... .max)
-            print("chaos with BATON_SEED=\(seed)")
-            var dice = Dice(state: seed)
+            var dice = Dice.thrown(for: "chaos")
             // Deaths by this test are no reason to stop, and no message is to blame for them.
             let daemon = try TestDaemon(
                 ["stamp": Products.image("stamp")],
@@ -59,7 +44,9 @@ extension Processes {
                 let words = reply.split(separator: " ")
                 let count = Int(words[1].dropFirst("count=".count)) ?? -1
                 let possible = handled + client.received...handled + client.sent
-                #expect(possible ~= count, "life \(life) of seed \(seed): \(reply), \(possible)")
+                #expect(
+                    possible ~= count,
+                    "life \(life) of seed \(dice.seed): \(reply), \(possible)")
                 handled = count + 1
             }
             #expect(try daemon.status("stamp").deadLetters == 0)

@@ -72,6 +72,12 @@ final class TestDaemon {
     /// Starts it, and waits for `READY=1`.
     /// - Parameter fault: who dies at which point of an upgrade, as `--die-at` takes it.
     func start(dieAt fault: String? = nil) throws {
+        try launch(dieAt: fault)
+        try waitUntilReady()
+    }
+
+    /// Starts it, and waits for nothing.
+    func launch(dieAt fault: String? = nil) throws {
         // The batond before this one may have said that it was ready just before its end.
         notifications.catchUp()
         let first = notifications.count
@@ -81,13 +87,16 @@ final class TestDaemon {
         let words =
             prefix + [Products.program("batond")] + arguments
             + (fault.map { ["--die-at", $0] } ?? [])
-        let started = try ChildProcess(
+        process = try ChildProcess(
             words[0], Array(words.dropFirst()), environment: surroundings, output: log, error: log)
-        process = started
         begun = first
+    }
+
+    /// Waits for `READY=1`.
+    func waitUntilReady() throws {
         let end = ContinuousClock.now.advanced(by: .patience)
-        while notifications.wait(for: "READY=1", from: first, within: .milliseconds(50)) == nil {
-            guard started.isRunning else {
+        while notifications.wait(for: "READY=1", from: begun, within: .milliseconds(50)) == nil {
+            guard process?.isRunning == true else {
                 throw Failure("batond ended before it was ready: \(DaemonLog.tail(log, lines: 5))")
             }
             guard ContinuousClock.now < end else {
