@@ -19,7 +19,7 @@ BUILD ?= .build/release
 VENV := .build/venv
 # From Debian: to build and run it, to test it, and to compare it.
 PACKAGES := libsystemd-dev pkg-config socat
-TEST_PACKAGES := redis-tools systemd-container python3-venv
+TEST_PACKAGES := redis-tools systemd-container python3-venv libfuse3-dev xfsprogs
 BENCH_PACKAGES := python3 erlang-base
 
 .DEFAULT_GOAL := build
@@ -101,9 +101,18 @@ run: build
 	    ''; \
 	exec '$(BUILD)/batond' --plugins "$$run/plugins" --state "$$run/state" --runtime "$$run/runtime"
 
-test: test-deps venv
+test: test-deps venv .build/powercut
 	$(SWIFT) build -c release $(SWIFTFLAGS) --build-tests
 	$(SWIFT) test -c release $(SWIFTFLAGS) --skip-build
+
+# The disk whose power the tests cut. Without libfuse the tests that need it say so.
+.build/powercut: Tests/powercut/powercut.c | test-deps
+	@mkdir -p .build
+	@if pkg-config --exists fuse3; then \
+	    $(CC) -std=gnu17 -O2 -Wall -Wextra -o $@ $< $$(pkg-config --cflags --libs fuse3); \
+	else \
+	    echo 'no libfuse3: the tests that cut the power will say so' >&2; \
+	fi
 
 # One process for each processor. The same seed is the same world.
 SEED ?= 1
