@@ -34,13 +34,13 @@ struct Batch {
     }
 
     /// Whether every record of it is there and valid.
-    func isWhole(_ bytes: UnsafeRawBufferPointer, seed: UInt32) -> Bool {
+    func isWhole(_ bytes: UnsafeRawBufferPointer, seed: UInt32, ofAnyEpoch: Bool) -> Bool {
         var offset = range.lowerBound + Mailbox.batchBytes
         var count: UInt32 = 0
         while offset < range.upperBound {
             guard let found = unsafe Record.find(in: bytes, at: offset, seed: seed),
                 found.record.batch == UInt32(truncatingIfNeeded: number),
-                found.record.epoch == epoch
+                found.record.epoch == epoch || ofAnyEpoch
             else { return false }
             offset += Record.size(payload: found.payload.count)
             count &+= 1

@@ -15,13 +15,13 @@ extension Recovery {
         if segments.count == 1, header.ordinal > 1, end == Segment.headerBytes {
             throw damaged(bad, "the segment's first batch is not valid")
         }
-        let rest = unsafe search(bytes, from: end, seed: header.seed, bad)
+        let rest = unsafe search(bytes, from: end, seed: variant.seed(of: header), bad)
         if let proof = rest.proof { throw damaged(bad, "a record is not valid, and \(proof)") }
         var byteCount = rest.end - end
         for ordinal in later {
             let file = try unsafe readFile(ordinal)
             defer { unsafe file.deallocate() }
-            let seed = Segment.seed(mailbox: header.mailbox, ordinal: ordinal)
+            let seed = variant.seed(mailbox: header.mailbox, ordinal: ordinal)
             let found = unsafe search(UnsafeRawBufferPointer(file), from: 0, seed: seed, bad)
             if let proof = found.proof {
                 throw damaged(bad, "a record is not valid, and in segment \(ordinal) \(proof)")
@@ -59,16 +59,18 @@ extension Recovery {
             }
             rest.end = max(rest.end, found.payload.upperBound)
             switch found.record.kind {
-            case .footer:
+            case .footer where variant.without != .proof:
                 rest.proof = "the segment was sealed at offset \(offset)"
                 return rest
             case .batch:
-                if let batch = unsafe Batch(bytes, at: offset, seed: seed), batch.durable > bad {
+                if let batch = unsafe Batch(bytes, at: offset, seed: seed), batch.durable > bad,
+                    variant.without != .proof
+                {
                     rest.proof = "the batch at offset \(offset) says that it had been made durable"
                     return rest
                 }
-            case .message, .settle, .switch, .attempt, .deadLetter, .epoch, .base, .confirm,
-                .forget, .identity, .answer:
+            case .footer, .message, .settle, .switch, .attempt, .deadLetter, .epoch, .base,
+                .confirm, .forget, .identity, .answer:
                 break
             }
         }

@@ -33,6 +33,7 @@ import Glibc
     package var inlineStateBytes = FixedLimits.inlineStateBytes
     /// The state's slot is damaged: this one leads there again. Until then nobody may go on from it.
     package private(set) var lost: MailboxMachine.Earlier?
+    let variant: StoreVariant
 
     // The batch being gathered, from its header on; empty if `filled` is 0.
     private var buffer: UnsafeMutableRawBufferPointer
@@ -73,7 +74,7 @@ import Glibc
         service: ServiceName, directory: OpenFile, segments: [Segment], active: OpenFile,
         standing: MailboxMachine, appended: SequenceNumber, epoch: UInt32, batchNumber: UInt64,
         chain: UInt32, end: Int, hasSpareOf spareBytes: Int?, byteLimit: Int,
-        lost: MailboxMachine.Earlier?
+        variant: StoreVariant, lost: MailboxMachine.Earlier?
     ) {
         guard let last = segments.last else { preconditionFailure("a mailbox has a segment") }
         self.service = service
@@ -86,7 +87,8 @@ import Glibc
         self.batchNumber = batchNumber
         self.chain = chain
         self.byteLimit = byteLimit
-        seed = last.header.seed
+        self.variant = variant
+        seed = variant.seed(of: last.header)
         activeByteCount = last.byteCount
         offset = end
         durable = LogPosition(segment: last.ordinal, offset: UInt32(end))
@@ -377,7 +379,8 @@ import Glibc
         guard filled > 0, let base = unsafe buffer.baseAddress else { return }
         unsafe base.storeBytes(of: recordCount, toByteOffset: 32, as: UInt32.self)
         unsafe base.storeBytes(of: UInt32(filled), toByteOffset: 36, as: UInt32.self)
-        unsafe base.storeBytes(of: durable.word, toByteOffset: 40, as: UInt64.self)
+        let mark = variant.without == .mark ? readable : durable
+        unsafe base.storeBytes(of: mark.word, toByteOffset: 40, as: UInt64.self)
         unsafe base.storeBytes(of: chain, toByteOffset: 48, as: UInt32.self)
         unsafe base.storeBytes(of: 0, toByteOffset: 52, as: UInt32.self)
         unsafe base.storeBytes(of: batchFirstSequence, toByteOffset: 56, as: UInt64.self)
@@ -407,9 +410,9 @@ import Glibc
     /// What the next segment has: room at least for its base record and as much again, so that no
     /// more is written for base records than for all else.
     private func nextByteCount(toHold needed: Int) -> Int {
-        let doubled = min(activeByteCount * 2, FixedLimits.lastSegmentBytes)
+        let doubled = min(activeByteCount * 2, variant.lastSegmentBytes)
         let base = baseBatchBytes
-        let least = Segment.headerBytes + base + max(base, 64 << 10) + needed
+        let least = Segment.headerBytes + base + max(base, variant.leastRoomBytes) + needed
         return (max(doubled, least) + 4095) & ~4095
     }
 
@@ -430,7 +433,9 @@ import Glibc
             }
             spare = .none
         }
-        kept = max(min(activeByteCount / 8, 1 << 20), 4 * settling)
+        kept =
+            variant.without == .reserve
+            ? 0 : max(min(activeByteCount / 8, 1 << 20), 4 * settling)
     }
 
     /// Goes on in another segment: the spare, or one made now.
@@ -441,7 +446,7 @@ import Glibc
         let byteCount: Int
         do throws(SystemError) {
             if case .ready(let ready) = spare,
-                ready >= min(least, FixedLimits.lastSegmentBytes),
+                ready >= min(least, variant.lastSegmentBytes),
                 ready >= Segment.headerBytes + baseBatchBytes + needed
             {
                 byteCount = ready
@@ -473,28 +478,10 @@ import Glibc
         active = file
         activeIsDirty = true
         segments.append(Segment(header: header))
-        seed = header.seed
+        seed = variant.seed(of: header)
         activeByteCount = byteCount
         offset = Segment.headerBytes
         try writeBase()
         reckon()
-    }
-}
-
-extension OpenFile {
-    package func write(_ bytes: [UInt8], at offset: Int) throws(SystemError) {
-        var failed: SystemError?
-        unsafe bytes.withUnsafeBytes { buffer in
-            do throws(SystemError) { try unsafe descriptor.write(buffer, at: offset) } catch {
-                failed = error
-            }
-        }
-        if let failed { throw failed }
-    }
-
-    /// Writes `bytes` and zeros to the end of the first page.
-    func writePage(_ bytes: [UInt8]) throws(SystemError) {
-        try write(
-            bytes + [UInt8](repeating: 0, count: Segment.headerBytes - bytes.count), at: 0)
     }
 }

@@ -23,13 +23,15 @@ extension Mailbox {
         syncing = nil
         slots.syncEnds()
         durable = covered.position
-        let needed = min(covered.needed, keepFrom ?? covered.needed)
+        let settled = variant.without == .durableCursor ? standing.needed : covered.needed
+        let needed =
+            variant.without == .fallback ? standing.settled : min(settled, keepFrom ?? settled)
         while segments.count > 1, segments[0].ordinal < durable.segment,
             segments[0].endSequence <= needed.value + 1
         {
             let done = segments.removeFirst()
             unsealed.removeAll { $0.ordinal == done.ordinal }
-            retired.append(done)
+            retired.append(done, isRecycled: done.byteCount == variant.lastSegmentBytes)
         }
         letGo(retired.next(wantsSpare: spare == .none))
         try seal()
@@ -54,7 +56,9 @@ extension Mailbox {
     }
 
     private mutating func seal() throws(StoreError) {
-        while let first = unsealed.first, first.ordinal < durable.segment {
+        while let first = unsealed.first,
+            first.ordinal < durable.segment || variant.without == .succession
+        {
             unsealed.removeFirst()
             guard let segment = segments.first(where: { $0.ordinal == first.ordinal }) else {
                 continue
@@ -65,7 +69,7 @@ extension Mailbox {
             let record = Record(
                 kind: .footer, payloadBytes: 16, sequence: segment.endSequence, batch: 0,
                 epoch: epoch)
-            let seed = segment.header.seed
+            let seed = variant.seed(of: segment.header)
             var bytes = [UInt8](repeating: 0, count: Segment.footerBytes)
             unsafe bytes.withUnsafeMutableBytes { buffer in
                 guard let base = buffer.baseAddress else { return }

@@ -53,7 +53,7 @@ extension Mailbox {
             got = try unsafe file.read(into: buffer, at: start)
         } catch { throw lost(sequence, segment, "\(error)") }
         let bytes = unsafe UnsafeRawBufferPointer(rebasing: buffer[..<got])
-        let seed = segment.header.seed
+        let seed = variant.seed(of: segment.header)
         var offset = 0
         while let found = unsafe Record.findHeader(in: bytes, at: offset, seed: seed, start: start)
         {

@@ -23,7 +23,7 @@ extension Recovery {
             mailbox[index] = UInt8.random(in: 0...255, using: &generator)
         }
         let header = Segment.Header(
-            mailbox: mailbox, ordinal: 1, byteCount: FixedLimits.firstSegmentBytes,
+            mailbox: mailbox, ordinal: 1, byteCount: variant.firstSegmentBytes,
             firstSequence: 1, firstBatch: 1, epoch: 1, previousEnd: 0, previousChain: 0)
         let (directory, path) = (directory, path)
         try StoreError.wrap { () throws(SystemError) in
@@ -75,8 +75,10 @@ extension Recovery {
         let directory = directory
         try StoreError.wrap { () throws(SystemError) in
             let file = try Self.openForWriting(ordinal, in: directory)
-            try unsafe file.descriptor.write(
-                UnsafeRawBufferPointer(rebasing: bytes[range]), at: range.lowerBound)
+            if variant.without != .rewriting {
+                try unsafe file.descriptor.write(
+                    UnsafeRawBufferPointer(rebasing: bytes[range]), at: range.lowerBound)
+            }
             try file.sync(data: true)
         }
     }

@@ -34,3 +34,21 @@ package final class OpenFile: Sendable {
         Self.witness.withLock { $0 = witness }
     }
 }
+
+extension OpenFile {
+    package func write(_ bytes: [UInt8], at offset: Int) throws(SystemError) {
+        var failed: SystemError?
+        unsafe bytes.withUnsafeBytes { buffer in
+            do throws(SystemError) { try unsafe descriptor.write(buffer, at: offset) } catch {
+                failed = error
+            }
+        }
+        if let failed { throw failed }
+    }
+
+    /// Writes `bytes` and zeros to the end of the first page.
+    func writePage(_ bytes: [UInt8]) throws(SystemError) {
+        try write(
+            bytes + [UInt8](repeating: 0, count: Segment.headerBytes - bytes.count), at: 0)
+    }
+}

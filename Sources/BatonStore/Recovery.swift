@@ -63,29 +63,47 @@ package struct Recovery {
     /// What there is in place of the state.
     var lost: MailboxMachine.Earlier?
 
+    let variant: StoreVariant
     private let service: ServiceName?
     private var headers: [UInt32: Segment.Header] = [:]
     private var batchNumber: UInt64 = 0
     private var chain: UInt32 = 0
     private var epoch: UInt32 = 0
 
-    private init(service: ServiceName?, path: String) throws(SystemError) {
+    private init(service: ServiceName?, path: String, variant: StoreVariant = .standard)
+        throws(SystemError)
+    {
         self.service = service
         self.path = path
+        self.variant = variant
         directory = try .directory(path)
     }
 
     /// Opens the mailbox in `path`, made if it is not there; durable when this returns.
     package static func open(
-        service: ServiceName, path: String, byteLimit: Int, report: inout Report
+        service: ServiceName, path: String, byteLimit: Int, variant: StoreVariant = .standard,
+        report: inout Report
+    ) throws(StoreError) -> Mailbox {
+        do throws(StoreError) {
+            return try recover(
+                service: service, path: path, byteLimit: byteLimit, variant: variant,
+                report: &report)
+        } catch .system(let error) {
+            throw .system(SystemError("\(path): \(error.operation)", code: error.code))
+        }
+    }
+
+    private static func recover(
+        service: ServiceName, path: String, byteLimit: Int, variant: StoreVariant,
+        report: inout Report
     ) throws(StoreError) -> Mailbox {
         try StoreError.wrap { () throws(SystemError) in
             guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
-                throw .last("make \(path)")
+                throw .last("make the directory")
             }
         }
         var recovery = try StoreError.wrap { () throws(SystemError) in
-            try Recovery(service: service, path: path)
+            try Recovery(service: service, path: path, variant: variant)
         }
         var mailbox = try recovery.recover(byteLimit: byteLimit)
         report = recovery.report
@@ -133,7 +151,7 @@ package struct Recovery {
             service: service, directory: directory, segments: segments, active: active,
             standing: standing, appended: SequenceNumber(nextSequence - 1), epoch: epoch + 1,
             batchNumber: batchNumber, chain: chain, end: end, hasSpareOf: listing.spareBytes,
-            byteLimit: byteLimit, lost: lost)
+            byteLimit: byteLimit, variant: variant, lost: lost)
     }
 
     /// `corrupt`, with the segment named.
@@ -194,6 +212,8 @@ package struct Recovery {
             guard got == count else { throw SystemError("read \(name)", code: EIO) }
         } catch {
             unsafe buffer.deallocate()
+            // A file that cannot be opened may be whole.
+            guard error.code == EIO else { throw .system(error) }
             throw corrupt(ordinal, "it cannot be read (\(error))")
         }
         return unsafe buffer
@@ -236,7 +256,7 @@ package struct Recovery {
     private func continues(_ ordinal: UInt32, at offset: Int) -> Bool {
         guard let header = headers[ordinal] else { return false }
         return header.ordinal == ordinal && header.previousEnd == UInt32(offset)
-            && header.previousChain == chain
+            && (header.previousChain == chain || variant.without == .chain)
     }
 
     // MARK: Reading
@@ -288,10 +308,13 @@ package struct Recovery {
     private mutating func readBatches(_ bytes: UnsafeRawBufferPointer, _ header: Segment.Header)
         throws(StoreError)
     {
-        let seed = header.seed
+        let seed = variant.seed(of: header)
+        let without = variant.without
         while let batch = unsafe Batch(bytes, at: end, seed: seed) {
-            guard batch.number == batchNumber + 1, batch.chain == chain, batch.epoch >= epoch,
-                unsafe batch.isWhole(bytes, seed: seed)
+            guard batch.number == batchNumber + 1, batch.chain == chain || without == .chain,
+                batch.epoch >= epoch || without == .epoch,
+                unsafe batch.isWhole(bytes, seed: seed, ofAnyEpoch: without == .epoch)
+                    || without == .wholeness
             else { return }
             segments[segments.count - 1].note(batchAt: end, firstSequence: nextSequence)
             try unsafe apply(batch, bytes, seed: seed, ordinal: header.ordinal)

@@ -14,7 +14,8 @@ struct Retired {
         var spareByteCount: Int?
     }
 
-    private var waiting: [(ordinal: UInt32, byteCount: Int)] = []
+    /// Those that have the size of a spare may become it.
+    private var waiting: [(ordinal: UInt32, spareByteCount: Int?)] = []
     /// The job under way, of the first that wait.
     private var underWay: Removal?
     /// The first that wait are left from a job that failed: there is nothing to do until more come.
@@ -22,16 +23,16 @@ struct Retired {
 
     var isBeingRemoved: Bool { underWay != nil }
 
-    mutating func append(_ segment: Segment) {
-        waiting.append((segment.ordinal, segment.byteCount))
+    mutating func append(_ segment: Segment, isRecycled: Bool) {
+        waiting.append((segment.ordinal, isRecycled ? segment.byteCount : nil))
     }
 
     /// The job to begin now, if there is one.
     mutating func next(wantsSpare: Bool) -> Removal? {
         guard underWay == nil, let last = waiting.last, waiting.count > failed else { return nil }
-        let becomesSpare = wantsSpare && last.byteCount == FixedLimits.lastSegmentBytes
         let removal = Removal(
-            ordinals: waiting.map(\.ordinal), spareByteCount: becomesSpare ? last.byteCount : nil)
+            ordinals: waiting.map(\.ordinal),
+            spareByteCount: wantsSpare ? last.spareByteCount : nil)
         underWay = removal
         return removal
     }

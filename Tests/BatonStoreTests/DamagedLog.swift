@@ -83,7 +83,14 @@ final class DamagedLog {
         }
         // The first batch of a log whose older segments are gone was durable before they went.
         let isBase = number == 0 && log.segments.first?.ordinal != 1
-        return isBase ? .corrupt(place: name) : .torn(batch: number)
+        if isBase { return .corrupt(place: name) }
+        // What was dropped had settled messages whose segment is gone.
+        if let first = log.segments.first, let known = try? log.known(afterBatches: number),
+            known.standing.needed.value + 1 < first.firstSequence
+        {
+            return .corrupt(place: first.name)
+        }
+        return .torn(batch: number)
     }
 
     private func changed(_ name: String, _ range: Range<Int>, _ damaged: Files) -> Bool {

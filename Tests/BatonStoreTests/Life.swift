@@ -19,11 +19,14 @@ final class Life {
         var standing: MailboxMachine
     }
 
-    init(_ directory: TemporaryDirectory, byteLimit: Int = 1 << 30) throws(StoreError) {
+    init(
+        _ directory: TemporaryDirectory, byteLimit: Int = 1 << 30, variant: StoreVariant = .standard
+    ) throws(StoreError) {
         guard let service = ServiceName("test") else { preconditionFailure("a good name") }
         var report = Recovery.Report()
         mailbox = try Recovery.open(
-            service: service, path: directory.path, byteLimit: byteLimit, report: &report)
+            service: service, path: directory.path, byteLimit: byteLimit, variant: variant,
+            report: &report)
         self.report = report
         acknowledged = Known(appended: mailbox.appended, standing: mailbox.standing)
     }
@@ -95,6 +98,7 @@ final class Life {
             SequenceNumber(sequence), attempts: UInt32(bytes.count) + 1,
             version: mailbox.standing.release?.version ?? "", at: sequence &* 1000, bytes: bytes)
     }
+    func endLife() throws(StoreError) { try mailbox.endLife() }
     func forget(_ sequence: UInt64) throws(StoreError) {
         _ = try mailbox.forget(SequenceNumber(sequence))
     }
@@ -139,15 +143,21 @@ final class Life {
     func beginSync() {
         syncing = (known, mailbox.takeSync())
     }
+    /// The disk does what `beginSync` took; what is written from here on is not part of it.
+    func runSync() throws(StoreError) {
+        guard let begun = syncing else { return }
+        syncing?.targets = []
+        if case .synced(let error?) = DiskJob.perform(.sync(begun.targets)) {
+            syncing = nil
+            throw .system(error)
+        }
+    }
     /// - Returns: what is durable now.
     @discardableResult
     func endSync() throws(StoreError) -> Known {
+        try runSync()
         guard let begun = syncing else { return acknowledged }
         syncing = nil
-        guard case .synced(let error) = DiskJob.perform(.sync(begun.targets)) else {
-            return acknowledged
-        }
-        if let error { throw .system(error) }
         try mailbox.synced()
         acknowledged = begun.known
         return acknowledged

@@ -33,7 +33,7 @@ struct PowerCut {
         case .syncDirectory:
             for event in pendingNames { Self.apply(event, to: &names) }
             pendingNames = []
-        case .rename, .remove: pendingNames.append(event)
+        case .make, .rename, .remove: pendingNames.append(event)
         }
     }
 
@@ -62,6 +62,15 @@ struct PowerCut {
             }
         for event in pendingNames.prefix(changes) { Self.apply(event, to: &cut.names) }
         return cut.names.mapValues { cut.contents[$0]?.durable ?? [] }
+    }
+
+    /// The name of a file if the power is cut now, and all changes of names reach the disk, or none.
+    func name(of file: TracedDisk.File, _ reaching: Reaching) -> String? {
+        var names = names
+        if reaching == .everything {
+            for event in pendingNames { Self.apply(event, to: &names) }
+        }
+        return names.first { $0.value == file }?.key
     }
 
     private mutating func write(_ file: TracedDisk.File, _ offset: Int, _ bytes: [UInt8]) {
@@ -96,6 +105,7 @@ struct PowerCut {
         _ event: TracedDisk.Event, to names: inout [String: TracedDisk.File]
     ) {
         switch event {
+        case .make(let file, let name): names[name] = file
         case .rename(let file, let from, let to):
             names[from] = nil
             names[to] = file

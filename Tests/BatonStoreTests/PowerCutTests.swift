@@ -50,10 +50,7 @@ struct PowerCutTests {
         _ known: Life.Known?, _ lives: TracedLives, after events: Int, _ what: String
     ) throws {
         let known = try #require(known, "\(what)")
-        let told = lives.acknowledged.last { $0.events <= events }?.index ?? 0
-        // What an event in progress is writing may be there already.
-        let written = lives.written.prefix { $0.events < events }.count
-        let possible = lives.written[told..<min(lives.written.count, max(told, written) + 1)]
+        let possible = lives.chronicle.possible(after: events)
         let isPossible = possible.contains { $0.known == known }
         try #require(
             isPossible,

@@ -2,18 +2,18 @@
 // and any of them made to fail. For what no real disk does when it is asked to: a power cut at each
 // instant, a sync that fails.
 //
-// The test's program defines the C library's functions itself, so that BatonStore's calls come here
-// first; those of every other thread go straight on.
+// TracedCalls.swift has BatonStore's calls of the C library come here first.
 
 import BatonLinux
 import Glibc
-import Synchronization
 
 final class TracedDisk {
     /// A file, whatever its name is at the time.
     typealias File = Int
 
     enum Event: Equatable {
+        /// A file that has no proper name yet.
+        case make(File, String)
         case write(File, offset: Int, bytes: [UInt8])
         case sync(File)
         /// The sync failed, and the kernel took what was written for clean.
@@ -35,6 +35,28 @@ final class TracedDisk {
         case remove(String)
         /// Every renaming of a file of this name.
         case rename(String)
+        /// The call of this number, with this error; nothing of it is done.
+        case call(Int, Int32)
+        /// The read or write of this number among all calls does half, and says so.
+        case short(Int)
+        /// From the call of this number on there is room for no new file.
+        case noRoomFrom(Int)
+    }
+
+    /// A call of the C library.
+    enum Call {
+        case open, create, read, write, syncData, sync, rename, remove, list, nextName, status
+        case makeDirectory
+    }
+
+    /// What a store with a fault of its own would take a sync for.
+    enum SyncFault {
+        /// It asks again after one that failed, and is told that all is well.
+        case isRetried
+        /// It forgets those of directories.
+        case leavesOutDirectories
+        /// It forgets those of a file that has no proper name yet.
+        case leavesOutNewFiles
     }
 
     private(set) var events: [Event] = []
@@ -45,6 +67,10 @@ final class TracedDisk {
     /// Who had which name when the trace began.
     let namesAtFirst: [String: File]
     var failure: Failure?
+    var syncFault: SyncFault?
+    /// The next write is cut in the middle, as a life's last.
+    var cutsNextWrite = false
+    private(set) var calls: [Call] = []
 
     private let path: String
     private var files = 0
@@ -61,9 +87,8 @@ final class TracedDisk {
     /// Runs `body` on this thread with everything it does to the directory traced.
     func trace<R, Failure: Error>(_ body: () throws(Failure) -> R) throws(Failure) -> R {
         let thread = pthread_self()
-        let disk = Traced(disk: self)
-        tracing.withLock { $0[thread] = disk }
-        defer { tracing.withLock { $0[thread] = nil } }
+        TracedCalls.begin(self, on: thread)
+        defer { TracedCalls.end(on: thread) }
         return try body()
     }
 
@@ -84,17 +109,41 @@ final class TracedDisk {
 
     // MARK: What happens
 
+    /// - Returns: the error that the call must fail with.
+    func enter(_ call: Call) -> Int32? {
+        let number = calls.count
+        calls.append(call)
+        switch failure {
+        case .call(number, let code): return code
+        case .noRoomFrom(let first) where number >= first && call == .create: return ENOSPC
+        default: return nil
+        }
+    }
+
+    /// - Returns: how much of `count` bytes the call that was entered last does.
+    func share(of count: Int) -> Int {
+        if case .short(calls.count - 1) = failure, count > 1 { count / 2 } else { count }
+    }
+
     /// - Returns: how many of `bytes` may be written; `nil` for all of them.
-    fileprivate func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: Int)
+    func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: Int)
         -> Int?
     {
         guard let name = name(descriptor) else { return nil }
         defer { writeCount += 1 }
         var limit: Int?
         if case .write(writeCount) = failure { limit = bytes.count / 2 }
+        if cutsNextWrite {
+            limit = bytes.count / 2
+            cutsNextWrite = false
+        }
         if case .noRoom = failure, name.hasSuffix(".new") { limit = 0 }
         // Another file of this name: it was made anew.
-        if lseek(descriptor, 0, SEEK_END) == 0 { names[name] = make() }
+        if lseek(descriptor, 0, SEEK_END) == 0 {
+            let made = make()
+            names[name] = made
+            events.append(.make(made, name))
+        }
         if let file = names[name] {
             let written = unsafe Array(bytes.prefix(limit ?? bytes.count))
             events.append(.write(file, offset: offset, bytes: written))
@@ -102,129 +151,42 @@ final class TracedDisk {
         return limit
     }
 
-    /// - Returns: whether it may succeed.
-    fileprivate func sync(_ descriptor: Int32) -> Bool {
-        guard let name = name(descriptor) else { return true }
+    /// - Parameter code: the error it must fail with in any case.
+    /// - Returns: the error it fails with.
+    func sync(_ descriptor: Int32, _ code: Int32?) -> Int32? {
+        guard let name = name(descriptor), code != EINTR else { return code }
         defer { syncCount += 1 }
-        var fails = false
-        if case .sync(syncCount) = failure { fails = true }
+        var code = code
+        if case .sync(syncCount) = failure { code = EIO }
         if name == "" {
-            if !fails { events.append(.syncDirectory) }
+            if code == nil, syncFault != .leavesOutDirectories { events.append(.syncDirectory) }
         } else if let file = names[name] {
-            events.append(fails ? .failedSync(file) : .sync(file))
+            let isLeftOut = syncFault == .leavesOutNewFiles && name.hasSuffix(".new")
+            if code != nil {
+                events.append(.failedSync(file))
+            } else if !isLeftOut {
+                events.append(.sync(file))
+            }
         }
-        return !fails
+        return syncFault == .isRetried ? nil : code
     }
 
-    fileprivate func mayRename(_ name: String) -> Bool {
+    func mayRename(_ name: String) -> Bool {
         if case .rename(name) = failure { false } else { true }
     }
 
-    fileprivate func mayRemove(_ name: String) -> Bool {
+    func mayRemove(_ name: String) -> Bool {
         if case .remove(name) = failure { false } else { true }
     }
 
-    fileprivate func renamed(_ old: String, _ new: String) {
+    func renamed(_ old: String, _ new: String) {
         guard let file = names.removeValue(forKey: old) else { return }
         names[new] = file
         events.append(.rename(file, from: old, to: new))
     }
 
-    fileprivate func removed(_ name: String) {
+    func removed(_ name: String) {
         guard names.removeValue(forKey: name) != nil else { return }
         events.append(.remove(name))
     }
-}
-
-// MARK: The C library's functions
-
-/// A disk belongs to the thread that traces it.
-private struct Traced: @unchecked Sendable {
-    let disk: TracedDisk
-}
-
-private let tracing = Mutex<[pthread_t: Traced]>([:])
-
-private func tracedDisk() -> TracedDisk? {
-    tracing.withLock { $0.isEmpty ? nil : $0[pthread_self()]?.disk }
-}
-
-/// The C library's own.
-private enum Real {
-    typealias Write = @convention(c) (Int32, UnsafeRawPointer?, Int, Int) -> Int
-    typealias Sync = @convention(c) (Int32) -> Int32
-    typealias Rename =
-        @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>) -> Int32
-    typealias Unlink = @convention(c) (Int32, UnsafePointer<CChar>, Int32) -> Int32
-
-    static func find<Function>(_ name: String, as: Function.Type) -> Function {
-        // RTLD_NEXT: the one behind ours.
-        guard let found = unsafe dlsym(UnsafeMutableRawPointer(bitPattern: -1), name) else {
-            preconditionFailure("the C library has no \(name)")
-        }
-        return unsafe unsafeBitCast(found, to: Function.self)
-    }
-
-    static let write = unsafe find("pwrite", as: Write.self)
-    static let fdatasync = find("fdatasync", as: Sync.self)
-    static let fsync = find("fsync", as: Sync.self)
-    static let renameat = unsafe find("renameat", as: Rename.self)
-    static let unlinkat = unsafe find("unlinkat", as: Unlink.self)
-}
-
-@c(pwrite)
-func tracedWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int, _ offset: Int)
-    -> Int
-{
-    if let disk = tracedDisk() {
-        let buffer = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
-        if let limit = unsafe disk.write(descriptor, buffer, at: offset) {
-            _ = unsafe Real.write(descriptor, bytes, limit, offset)
-            errno = limit > 0 ? EIO : ENOSPC
-            return -1
-        }
-    }
-    return unsafe Real.write(descriptor, bytes, count, offset)
-}
-
-@c(fdatasync)
-func tracedDataSync(_ descriptor: Int32) -> Int32 {
-    traced(descriptor) { Real.fdatasync(descriptor) }
-}
-
-@c(fsync)
-func tracedSync(_ descriptor: Int32) -> Int32 {
-    traced(descriptor) { Real.fsync(descriptor) }
-}
-
-private func traced(_ descriptor: Int32, _ sync: () -> Int32) -> Int32 {
-    if let disk = tracedDisk(), !disk.sync(descriptor) {
-        errno = EIO
-        return -1
-    }
-    return sync()
-}
-
-@c(renameat)
-func tracedRename(
-    _ from: Int32, _ old: UnsafePointer<CChar>, _ to: Int32, _ new: UnsafePointer<CChar>
-) -> Int32 {
-    if let disk = tracedDisk(), unsafe !disk.mayRename(String(cString: old)) {
-        errno = EIO
-        return -1
-    }
-    let result = unsafe Real.renameat(from, old, to, new)
-    if result == 0 { unsafe tracedDisk()?.renamed(String(cString: old), String(cString: new)) }
-    return result
-}
-
-@c(unlinkat)
-func tracedUnlink(_ directory: Int32, _ name: UnsafePointer<CChar>, _ flags: Int32) -> Int32 {
-    if let disk = tracedDisk(), unsafe !disk.mayRemove(String(cString: name)) {
-        errno = EIO
-        return -1
-    }
-    let result = unsafe Real.unlinkat(directory, name, flags)
-    if result == 0 { unsafe tracedDisk()?.removed(String(cString: name)) }
-    return result
 }

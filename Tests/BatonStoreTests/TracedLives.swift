@@ -8,20 +8,16 @@ import BatonStore
 final class TracedLives {
     let disk: TracedDisk
     let directory: TemporaryDirectory
-    /// What was known after each write, and how many events had happened by then.
-    private(set) var written: [(known: Life.Known, events: Int)]
-    /// Of `written`, what was acknowledged, and how many events had happened by then.
-    private(set) var acknowledged: [(index: Int, events: Int)] = [(0, 0)]
+    private(set) var chronicle = Chronicle()
 
     private var life: Life?
-    /// In `written`, what the sync under way makes durable.
+    /// In the chronicle, what the sync under way makes durable.
     private var syncing = 0
     private var generator: SeededGenerator
 
     init(seed: UInt64) throws {
         directory = try TemporaryDirectory()
         disk = try TracedDisk(directory)
-        written = [(Life.Known(appended: .none, standing: MailboxMachine()), 0)]
         generator = SeededGenerator(state: seed)
     }
 
@@ -57,28 +53,16 @@ final class TracedLives {
     private func begin() throws(StoreError) {
         let life = try Life(directory)
         self.life = life
-        // What was acknowledged is there; what was only written may be.
-        guard written[newest.index...].contains(where: { $0.known == life.known }) else {
+        guard chronicle.mayFind(life.known) else {
             throw .corrupt(place: "a new life", reason: "\(life.known) was not the last")
         }
         note()
-        acknowledge()
-    }
-
-    private var newest: (index: Int, events: Int) {
-        acknowledged.last ?? (0, 0)
+        chronicle.acknowledge(chronicle.newest, events: disk.events.count)
     }
 
     private func note() {
         guard let life else { return }
-        note((life.known, disk.events.count))
-    }
-    private func note(_ known: (known: Life.Known, events: Int)) {
-        let index = written.lastIndex { $0.events <= known.events } ?? 0
-        written.insert(known, at: index + 1)
-    }
-    private func acknowledge() {
-        acknowledged.append((written.count - 1, disk.events.count))
+        chronicle.note(life.known, events: disk.events.count)
     }
 
     private func sync() throws(StoreError) {
@@ -89,12 +73,12 @@ final class TracedLives {
         guard let life, !life.isSyncing else { return }
         try flush()
         life.beginSync()
-        syncing = written.count - 1
+        syncing = chronicle.newest
     }
     private func endSync() throws(StoreError) {
         guard let life, life.isSyncing else { return }
         try life.endSync()
-        acknowledged.append((syncing, disk.events.count))
+        chronicle.acknowledge(syncing, events: disk.events.count)
     }
 
     private func flush() throws(StoreError) {
@@ -109,7 +93,9 @@ final class TracedLives {
         let before = (known: life.known, events: disk.events.count)
         defer {
             // A batch was full, or a segment: everything before this step was written.
-            if disk.events.count > before.events { note(before) }
+            if disk.events.count > before.events {
+                chronicle.note(before.known, events: before.events)
+            }
         }
         switch Int.random(in: 0..<26, using: &generator) {
         case 0...3: try life.append(Int.random(in: 0...60, using: &generator))
