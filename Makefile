@@ -3,6 +3,8 @@
 #   make run       builds, then runs batond in this terminal with the services ping and counter
 #   make test      builds and runs every test
 #   make simulate  runs the supervisor in simulated worlds: SEEDS=10000, or SEED=17 TRACE=1 for one
+#   make fuzz      gives the parsers and the recovery any bytes: FUZZ_SECONDS=60 each, FUZZ_RUNS=
+#   make sanitize  runs the tests with ThreadSanitizer, then with AddressSanitizer
 #   make install   puts what was built below DESTDIR= PREFIX=/usr
 #   make bench     compares with the peers, side by side;  make bench-upgrade  only the upgrades
 #   make format    rewrites the Swift sources in the house style;  make lint  only complains
@@ -23,7 +25,7 @@ TEST_PACKAGES := redis-tools systemd-container python3-venv libfuse3-dev xfsprog
 BENCH_PACKAGES := python3 erlang-base
 
 .DEFAULT_GOAL := build
-.PHONY: toolchain deps test-deps bench-deps build run test venv install bench bench-upgrade format \
+.PHONY: toolchain deps test-deps bench-deps build run test fuzz sanitize venv install bench bench-upgrade format \
 	lint clean
 
 toolchain:
@@ -123,6 +125,38 @@ simulate: deps
 	$(SWIFT) build -c release $(SWIFTFLAGS) --product baton-simulate
 	@'$(BUILD)/baton-simulate' --seed '$(SEED)' --seeds '$(SEEDS)' --jobs '$(JOBS)' \
 	    $(if $(TRACE),--trace)
+
+# libFuzzer with AddressSanitizer, one target after the other; what it finds stays beside its corpus. A
+# finding becomes a file of Tests/FuzzTests/Corpus with its fix.
+FUZZ_SECONDS ?= 60
+FUZZ_RUNS ?= -1
+FUZZ_TARGETS ?= lines resp mailbox host manifest configuration
+FUZZ_BUILD := .build/fuzz
+
+fuzz: deps
+	$(SWIFT) build -c release $(SWIFTFLAGS) --scratch-path $(FUZZ_BUILD) --product baton-fuzz \
+	    --sanitize=fuzzer --sanitize=address -Xswiftc -DFUZZING
+	@for target in $(FUZZ_TARGETS); do \
+	    mkdir -p "$(FUZZ_BUILD)/corpus/$$target"; \
+	    FUZZ_TARGET=$$target SWIFT_BACKTRACE=enable=no $(FUZZ_BUILD)/release/baton-fuzz \
+	        -max_total_time=$(FUZZ_SECONDS) -runs=$(FUZZ_RUNS) -print_final_stats=1 \
+	        -artifact_prefix="$(FUZZ_BUILD)/corpus/$$target-" \
+	        "$(FUZZ_BUILD)/corpus/$$target" "Tests/FuzzTests/Corpus/$$target" || exit 1; \
+	    rm -rf /dev/shm/baton-fuzz-*; \
+	done
+
+# batond and all libraries with a sanitizer. Hosts and plugins are those of the plain build: the sandbox
+# of a host forbids what a sanitizer's runtime does.
+SANITIZERS ?= thread address
+SANITIZED_TESTS ?= .
+
+sanitize: test-deps build
+	@for kind in $(SANITIZERS); do \
+	    flags="-c release --scratch-path .build/$$kind --sanitize=$$kind"; \
+	    $(SWIFT) build $$flags $(SWIFTFLAGS) --build-tests || exit 1; \
+	    cp '$(BUILD)/baton-host' '$(BUILD)'/lib*.so ".build/$$kind/release/" || exit 1; \
+	    $(SWIFT) test $$flags $(SWIFTFLAGS) --skip-build --filter '$(SANITIZED_TESTS)' || exit 1; \
+	done
 
 # redis-py, for the test that talks to Baton with it.
 venv: test-deps

@@ -113,6 +113,12 @@ let package = Package(
                 "BatonHost", "CLinux", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .target(
+            name: "BatonFuzz",
+            dependencies: [
+                "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "CLinux",
+            ],
+            swiftSettings: strict),
         // Executables
         .executableTarget(
             name: "batond",
@@ -137,6 +143,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
+        .executableTarget(name: "baton-fuzz", dependencies: ["BatonFuzz"], swiftSettings: strict),
         // Tests
         .testTarget(name: "BatonCoreTests", dependencies: ["BatonCore"], swiftSettings: strict),
         .testTarget(
@@ -165,6 +172,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["baton-simulate"], swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["BatonFuzz"], exclude: ["Corpus"],
+            swiftSettings: strict),
         .testTarget(name: "SystemdTests", swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ] + plugins.map(\.target)

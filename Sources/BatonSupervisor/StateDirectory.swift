@@ -13,7 +13,7 @@ package struct StartRefusal: Error, CustomStringConvertible {
     package var description: String { reason }
 }
 
-struct StateDirectory {
+package struct StateDirectory {
     let path: String
     let images: OpenFile
     private let lock: OpenFile
@@ -24,7 +24,7 @@ struct StateDirectory {
     func mailboxPath(_ service: ServiceName) -> String { "\(path)/mailboxes/\(service)" }
 
     /// Takes the lock first; then nothing else of ours can be at work here.
-    init(_ path: String) throws(StartRefusal) {
+    package init(_ path: String) throws(StartRefusal) {
         self.path = path
         try Self.make(path, mode: 0o700)
         do throws(SystemError) {
@@ -76,7 +76,7 @@ struct StateDirectory {
     // MARK: Removed services
 
     /// What is kept of a service that was removed, besides its mailbox.
-    struct Removed: Equatable {
+    package struct Removed: Equatable {
         /// The images it may come back with; `nil`: not known, since its mailbox cannot be read.
         var images: [ImageDigest]?
     }
@@ -103,7 +103,7 @@ struct StateDirectory {
     }
 
     /// The services that were removed and have not come back.
-    func removals() -> [ServiceName: Removed] {
+    package func removals() -> [ServiceName: Removed] {
         var found: [ServiceName: Removed] = [:]
         for name in (try? DirectoryListing.names("\(path)/mailboxes")) ?? [] {
             guard name.hasSuffix(".removed"), let service = ServiceName(name.dropLast(8)) else {

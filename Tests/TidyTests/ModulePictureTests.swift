@@ -27,7 +27,12 @@ private let picture: [String: Set<String>] = [
         "CLinux",
         "Logging", "Glibc",
     ],
+    "BatonFuzz": [
+        "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "CLinux", "Glibc",
+        "Synchronization",
+    ],
     // Executables
+    "baton-fuzz": ["BatonFuzz", "Glibc"],
     "baton-simulate": ["BatonSimulator", "BatonLinux", "CLinux", "ArgumentParser", "Glibc"],
     "batond": [
         "BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc",
