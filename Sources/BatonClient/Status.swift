@@ -10,6 +10,15 @@ package struct DaemonStatus: Codable, Equatable, Sendable {
     /// `running`, `reloading`, `stopping`.
     package var state: String
     package var services: [ServiceStatus]
+    /// Services that were removed and have not come back.
+    package var removed: [RemovedService]?
+}
+
+/// A service without a file, whose mailbox is kept.
+package struct RemovedService: Codable, Equatable, Sendable {
+    package var name: String
+    /// Messages that wait for its return; `nil` if that is not known.
+    package var waiting: Int?
 }
 
 /// One service. Counts of messages are since the mailbox was made.

@@ -168,7 +168,8 @@ extension Supervisor {
             try state.noteRemoval(
                 service.name,
                 StateDirectory.Removed(
-                    images: [standing.release, standing.fallback?.release].compactMap(\.?.digest)))
+                    images: [standing.release, standing.fallback?.release].compactMap(\.?.digest),
+                    waiting: service.mailbox.unsettledCount))
         } catch {
             return keep(service, because: "its removal cannot be recorded: \(error)")
         }

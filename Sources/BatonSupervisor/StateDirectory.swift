@@ -79,6 +79,8 @@ package struct StateDirectory {
     package struct Removed: Equatable {
         /// The images it may come back with; `nil`: not known, since its mailbox cannot be read.
         var images: [ImageDigest]?
+        /// Messages that its mailbox keeps; `nil`: not known.
+        var waiting: UInt64?
     }
 
     private func removalPath(_ service: ServiceName) -> String {
@@ -87,7 +89,8 @@ package struct StateDirectory {
 
     /// From here on a boot does not start the service without its file. Durable when this returns.
     func noteRemoval(_ service: ServiceName, _ removed: Removed) throws(SystemError) {
-        let lines = ["baton-removed 1"] + (removed.images?.map(\.description) ?? ["unknown"])
+        let head = "baton-removed 1" + (removed.waiting.map { " \($0)" } ?? "")
+        let lines = [head] + (removed.images?.map(\.description) ?? ["unknown"])
         try Self.keep(
             lines.map { $0 + "\n" }.joined(), as: "\(service).removed",
             in: .directory("\(path)/mailboxes"))
@@ -115,11 +118,15 @@ package struct StateDirectory {
                 got = unsafe pread(file.number, &bytes, bytes.count, 0)
             }
             let lines = String(decoding: bytes.prefix(max(0, got)), as: UTF8.self)
-                .split(separator: "\n").dropFirst()
-            let images = lines.map { ImageDigest(hex: $0) }
+                .split(separator: "\n")
+            let images = lines.dropFirst().map { ImageDigest(hex: $0) }
             found[service] = Removed(
-                images: got > 0 && images.allSatisfy { $0 != nil } ? images.compactMap(\.self) : nil
-            )
+                images: got > 0 && images.allSatisfy { $0 != nil }
+                    ? images.compactMap(\.self) : nil,
+                // Older Batons did not write it.
+                waiting: lines.first?.split(separator: " ").dropFirst(2).first.flatMap {
+                    UInt64($0)
+                })
         }
         return found
     }

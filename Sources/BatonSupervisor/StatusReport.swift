@@ -25,6 +25,15 @@ enum StatusReport {
                     json.object { write(quarantined: name, reason, to: &$0) }
                 }
             }
+            json.array("removed") { json in
+                let removals = supervisor.state.removals().sorted { $0.key < $1.key }
+                for (name, removed) in removals where supervisor.services[name] == nil {
+                    json.object { json in
+                        json.member("name", name.text)
+                        json.member("waiting", removed.waiting)
+                    }
+                }
+            }
         }
         return json.bytes
     }

@@ -11,7 +11,8 @@ struct Rollback: DaemonCommand {
             settled since (those replies have been given and are discarded), and goes on with \
             what waits: nothing that was answered is forgotten. Where it declares that it can \
             take the newer state, it takes that instead. A crash within probation does this by \
-            itself.
+            itself. A second rollback goes forward again: the version before is then the one that \
+            was left.
 
             The exit status is 0 if it was rolled back, and 1 if not: the reason is on standard \
             error then, and the current version carries on.
@@ -30,7 +31,7 @@ struct Rollback: DaemonCommand {
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
         let report = try daemon.rollback(
-            service, force: force, patience: patience.timeout.duration)
+            service, force: force, patience: patience.duration())
         let verdict = try report.decoded()
         if json.isSet {
             Output.line(report.json)

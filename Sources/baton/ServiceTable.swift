@@ -50,6 +50,12 @@ enum ServiceTable {
                     "\(service.name) runs another image than its file: 'baton reload' upgrades it")
             }
         }
+        for removed in status.removed ?? [] {
+            guard let waiting = removed.waiting, waiting > 0 else { continue }
+            remarks.append(
+                "\(removed.name) was removed, and its mailbox keeps messages: \(waiting); put "
+                    + "\(removed.name).so back and 'baton reload' handles them")
+        }
         return remarks
     }
 }

@@ -8,8 +8,14 @@ import Glibc
 struct UpgradePatience: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "How long to wait for the verdict; the upgrade itself goes on.", valueName: "seconds"))
-    var timeout = Seconds(120)
+            "How long to wait for the verdict; the upgrade itself goes on.",
+            discussion: "Without it: 120 seconds, and a day with --wait.", valueName: "seconds"))
+    var timeout: Seconds?
+
+    /// - Parameter waits: for the end of the probation, which may be as long as somebody has said.
+    func duration(waits: Bool = false) -> Duration {
+        timeout?.duration ?? Seconds(waits ? 86_400 : 120).duration
+    }
 }
 
 /// What `reload` and `upgrade` have in common.
@@ -31,8 +37,7 @@ struct Reload: DaemonCommand {
             SIGHUP to batond does the same without waiting.
 
             With --wait the verdict is that of the probation: it comes when each new version is \
-            confirmed, or has crashed and was rolled back (exit status 1). Where probation is \
-            longer than --timeout, give more.
+            confirmed, or has crashed and was rolled back (exit status 1).
 
             Example:
               install -m 755 ping.so /usr/lib/baton/plugins/ping.so
@@ -47,7 +52,8 @@ struct Reload: DaemonCommand {
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
         let report = try daemon.reload(
-            dryRun: manner.dryRun, wait: manner.wait, patience: patience.timeout.duration)
+            dryRun: manner.dryRun, wait: manner.wait,
+            patience: patience.duration(waits: manner.wait))
         let verdicts = try report.decoded()
         if json.isSet {
             Output.line(report.json)
@@ -118,7 +124,7 @@ struct Upgrade: DaemonCommand {
         let report = try daemon.upgrade(
             service, image: image.map(Self.absolute), force: force, rehearse: rehearse,
             allow: allow, dryRun: manner.dryRun, wait: manner.wait,
-            patience: patience.timeout.duration)
+            patience: patience.duration(waits: manner.wait))
         let verdict = try report.decoded()
         if json.isSet { Output.line(report.json) } else { VerdictLine.print([verdict]) }
         return verdict.exitStatus

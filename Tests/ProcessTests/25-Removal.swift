@@ -134,10 +134,17 @@ extension Processes {
                 #expect(try daemon.client.status().decoded().services.map(\.name) == ["ping"])
             }
             #expect(try daemon.reload().keys.sorted() == ["ping"])
+            // That messages are kept for it is told.
+            let kept = try daemon.client.status().decoded().removed
+            #expect(kept?.map(\.name) == ["counter"] && kept?.map(\.waiting) == [1000])
+            let told = try daemon.baton("status").error
+            #expect(told.contains("counter was removed"), "\(told)")
+            #expect(told.contains("1000"), "\(told)")
 
             try daemon.install(Products.image("counter"), as: "counter")
             let verdict = try daemon.reload()["counter"]
             #expect(verdict?.verdict == .started && verdict?.to == "1")
+            #expect(try daemon.client.status().decoded().removed == [])
             #expect(try daemon.call("counter", "?") == "sum=2001")
             #expect(try daemon.status("counter").settled == 1002)
             // It is back for good.

@@ -50,8 +50,10 @@ extension Processes {
                 ["stamp": Products.image("stamp")], configuration: "probation: 50ms")
             let bytesAtRest = try bytesAtRest()
             let clients = try (0..<8).map { _ in
+                // A label has four digits: beyond 9999 it begins anew.
                 try PipelinedClient(
-                    StampTalk(), path: daemon.runtime.serviceSocket("stamp"), window: 256)
+                    StampTalk(versionsMayGoBack: Self.upgrades > 9998),
+                    path: daemon.runtime.serviceSocket("stamp"), window: 256)
             }
             let image = "\(daemon.directory.path)/next.so"
             let control = daemon.client
