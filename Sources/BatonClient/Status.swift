@@ -75,11 +75,13 @@ package struct ServiceState: RawRepresentable, Codable, Hashable, Sendable {
     package static let restarting = ServiceState(rawValue: "restarting")
     package static let stopped = ServiceState(rawValue: "stopped")
     package static let quarantined = ServiceState(rawValue: "quarantined")
+    /// Nothing can be written for it.
+    package static let readOnly = ServiceState(rawValue: "read_only")
     /// Its file is gone: it goes, once what waits is handled.
     package static let removing = ServiceState(rawValue: "removing")
 
     /// It handles no messages until somebody sees to it.
-    package var isDown: Bool { self == .stopped || self == .quarantined }
+    package var isDown: Bool { self == .stopped || self == .quarantined || self == .readOnly }
 }
 
 /// An image that the service has.

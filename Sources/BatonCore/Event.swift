@@ -57,6 +57,11 @@ package struct Event: Equatable, Sendable {
         case redelivered, discarded
         // Services, and batond itself.
         case quarantined, added, removed, reloaded, ready, stopping
+        // The disk.
+        case diskLow = "disk_low"
+        case readOnly = "read_only"
+        case writable
+        case slowSync = "slow_sync"
     }
 }
 
@@ -66,7 +71,7 @@ extension Event.Kind {
         case .prepare, .suspend, .purge, .load, .resume: true
         case .refused, .upgraded, .started, .rolledBack, .confirmed, .hostEnded, .restarting,
             .stopped, .deadLetter, .redelivered, .discarded, .quarantined, .added, .removed,
-            .reloaded, .ready, .stopping:
+            .reloaded, .ready, .stopping, .diskLow, .readOnly, .writable, .slowSync:
             false
         }
     }
@@ -78,11 +83,11 @@ extension Event.Kind {
         switch self {
         case .prepare, .suspend, .purge, .load, .resume: .phase
         case .upgraded, .started, .confirmed, .restarting, .redelivered, .discarded, .added,
-            .removed, .reloaded, .ready, .stopping:
+            .removed, .reloaded, .ready, .stopping, .writable:
             .notable
-        case .hostEnded: .warning
+        case .hostEnded, .diskLow, .slowSync: .warning
         case .refused, .rolledBack, .stopped: .error
-        case .deadLetter, .quarantined: .critical
+        case .deadLetter, .quarantined, .readOnly: .critical
         }
     }
 
@@ -112,6 +117,10 @@ extension Event.Kind {
         case .reloaded: "d2211985945f4f0b9f6d87c73f5d2349"
         case .ready: "7c1d1c21e62f49e79bb9105406a19074"
         case .stopping: "6941705df4ad4573bef9c5786be99d04"
+        case .diskLow: "e0a7a1c3b5d94f6c9d0c4f8f6d1b2a37"
+        case .readOnly: "b7b2c6d0f1e84b36a2c85d9e07f31a64"
+        case .writable: "5c1d9e72a4f0463db8e6217f0a9b3c58"
+        case .slowSync: "93f4e8b61c2d4a07bd5e8a1f6c709e2b"
         }
     }
 }
@@ -142,6 +151,12 @@ extension Event {
             return "dead letter" + part(" ", message) + " \(kind.rawValue)" + part(": ", cause)
         case .stopped, .quarantined, .reloaded, .ready, .stopping:
             return kind.rawValue + part(": ", cause)
+        case .diskLow: return "the disk is nearly full" + part(": ", cause)
+        case .readOnly: return "read-only: new messages are refused" + part(": ", cause)
+        case .writable: return "there is room: messages are taken again"
+        case .slowSync:
+            return "the disk is slow: a sync has been taking" + part(" ", duration)
+                + part("; ", cause)
         }
     }
 

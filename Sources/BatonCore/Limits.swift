@@ -12,6 +12,8 @@ package struct Limits: Equatable, Sendable {
     package var inlineStateBytes = FixedLimits.inlineStateBytes
     /// Bytes of unsettled records in one mailbox.
     package var mailboxBytes = 1 << 30
+    /// Bytes written to one mailbox while a slow sync is waited for; beyond them nothing new is taken.
+    package var unsyncedBytes = 64 << 20
     /// Client connections in all.
     package var connections = 1024
     /// Bytes of replies waiting in one connection before it is read no further.
@@ -59,6 +61,15 @@ package enum FixedLimits {
     /// Of the id that a client gives to a message, and of the client's name.
     package static let idBytes = 64
     package static let clientNameBytes = 64
+    /// A sync that takes longer is slow.
+    package static let slowSync = Moment.Span.seconds(1)
+    /// A disk with less free is nearly full, until it has `enoughRoomPercent`.
+    package static let lowRoomPercent = 10
+    package static let enoughRoomPercent = 12
+    /// How long it is until something is tried again for which there was no room.
+    package static let roomRetry = Moment.Span.seconds(1)
+    /// A disk that fails twice within it is not tried a third time.
+    package static let diskFailureSeconds = 600
     /// Dead letters of one service, and their bytes: each base record of the log holds them all.
     package static let deadLetters = 256
     package static let deadLetterBytes = 4 << 20

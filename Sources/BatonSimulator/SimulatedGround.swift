@@ -53,6 +53,9 @@ package final class SimulatedGround: Ground {
 
     package var bootID: [UInt8] { simulation.bootID }
 
+    /// As much as it likes.
+    package func room(of directory: OpenFile) -> DiskRoom? { nil }
+
     // MARK: Hosts
 
     package func spawnHost(

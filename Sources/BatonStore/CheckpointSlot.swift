@@ -258,5 +258,5 @@ extension CheckpointSlot.Header {
 
 extension SystemError {
     /// Whether it may pass when there is room again: on the disk, or for descriptors.
-    var meansNoRoom: Bool { [ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE].contains(code) }
+    var meansNoRoom: Bool { isLackOfRoom || [EMFILE, ENFILE].contains(code) }
 }

@@ -52,7 +52,9 @@ import Glibc
     var slots: SlotsNamed
     var unsynced: [SyncTarget] = []
     var activeIsDirty = false
-    var syncing: (position: LogPosition, needed: SequenceNumber)?
+    var syncing: (position: LogPosition, needed: SequenceNumber, byteCount: Int)?
+    /// Written since the last sync that has come to its end.
+    package internal(set) var unsyncedByteCount = 0
     var unsealed: [(file: OpenFile, ordinal: UInt32, end: Int)] = []
     var spare = Spare.none
     var retired = Retired()
@@ -398,13 +400,17 @@ import Glibc
         flushedNeeded = standing.needed
         slots.flushed(standing.slotsNamed)
         offset += filled
+        unsyncedByteCount += filled
         filled = 0
         activeIsDirty = true
-        if spare == .none, offset > activeByteCount / 2 {
-            spare = .making
-            jobs.append(
-                .makeSpare(service, directory: directory, byteCount: nextByteCount(toHold: 0)))
-        }
+        if offset > activeByteCount / 2 { seekSpare() }
+    }
+
+    /// Has a spare made, if there is none and none on its way.
+    package mutating func seekSpare() {
+        guard spare == .none else { return }
+        spare = .making
+        jobs.append(.makeSpare(service, directory: directory, byteCount: nextByteCount(toHold: 0)))
     }
 
     /// What the next segment has: room at least for its base record and as much again, so that no

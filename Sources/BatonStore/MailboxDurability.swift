@@ -12,7 +12,7 @@ extension Mailbox {
         unsynced = []
         if activeIsDirty { targets.insert(SyncTarget(active, dataOnly: true), at: 0) }
         activeIsDirty = false
-        syncing = (readable, flushedNeeded)
+        syncing = (readable, flushedNeeded, unsyncedByteCount)
         slots.syncBegins()
         return targets
     }
@@ -23,6 +23,7 @@ extension Mailbox {
         syncing = nil
         slots.syncEnds()
         durable = covered.position
+        unsyncedByteCount -= covered.byteCount
         let settled = variant.without == .durableCursor ? standing.needed : covered.needed
         let needed =
             variant.without == .fallback ? standing.settled : min(settled, keepFrom ?? settled)

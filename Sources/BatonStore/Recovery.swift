@@ -102,7 +102,7 @@ package struct Recovery {
                 throw .last("make the directory")
             }
         }
-        var recovery = try StoreError.wrap { () throws(SystemError) in
+        var recovery = try StoreError.wrapReading(path) { () throws(SystemError) in
             try Recovery(service: service, path: path, variant: variant)
         }
         var mailbox = try recovery.recover(byteLimit: byteLimit)
@@ -163,7 +163,7 @@ package struct Recovery {
 
     private mutating func list() throws(StoreError) -> Listing {
         let path = path
-        let names = try StoreError.wrap { () throws(SystemError) in
+        let names = try StoreError.wrapReading(path) { () throws(SystemError) in
             try DirectoryListing.names(path)
         }
         var listing = Listing()
@@ -194,7 +194,7 @@ package struct Recovery {
 
     private func byteCount(of name: String) throws(StoreError) -> Int {
         let directory = directory
-        return try StoreError.wrap { () throws(SystemError) in
+        return try StoreError.wrapReading("\(path)/\(name)") { () throws(SystemError) in
             let file = try Descriptor.open(name, in: directory.number, flags: O_RDONLY)
             return Int(try file.status().st_size)
         }

@@ -22,7 +22,7 @@ package enum SegmentFile {
     static func make(
         _ name: String, in directory: OpenFile, byteCount: Int, begin: [UInt8] = []
     ) throws(SystemError) {
-        try complete(name, in: directory) { made throws(SystemError) in
+        try complete(name, in: directory, byteCount) { made throws(SystemError) in
             let zeros = [UInt8](repeating: 0, count: min(byteCount, 1 << 20))
             var done = 0
             while done < byteCount {
@@ -37,7 +37,7 @@ package enum SegmentFile {
     static func copy(_ source: OpenFile, byteCount: Int, to name: String, in directory: OpenFile)
         throws(SystemError)
     {
-        try complete(name, in: directory) { made throws(SystemError) in
+        try complete(name, in: directory, byteCount) { made throws(SystemError) in
             var part = [UInt8](repeating: 0, count: 1 << 20)
             var done = 0
             while done < byteCount {
@@ -54,11 +54,16 @@ package enum SegmentFile {
     private static let temporary = ".new"
 
     /// Fills a file under a temporary name; what cannot be finished takes no room.
+    /// - Parameter byteCount: what it will have, if that is known.
     static func complete(
-        _ name: String, in directory: OpenFile,
+        _ name: String, in directory: OpenFile, _ byteCount: Int = 0,
         _ fill: (OpenFile) throws(SystemError) -> Void
     ) throws(SystemError) {
         let unfinished = name + temporary
+        // A full disk need not be filled to the brim to be found full.
+        if let room = DiskRoom.of(directory.number), room.free < byteCount {
+            throw SystemError("make \(name)", code: ENOSPC)
+        }
         do throws(SystemError) {
             let made = OpenFile(
                 try .open(

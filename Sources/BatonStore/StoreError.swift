@@ -2,6 +2,7 @@
 
 import BatonCore
 import BatonLinux
+import Glibc
 
 package enum StoreError: Error, Equatable, CustomStringConvertible {
     /// A system call failed; nothing after it may be taken for written.
@@ -10,6 +11,8 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
     case full(limit: Int)
     /// There is no room on the disk: nothing was written. The mailbox accepts again when there is.
     case noRoom(String)
+    /// The disk is slow, and so much is written that no sync has covered: nothing was written.
+    case slowDisk(limit: Int)
     /// The log is damaged where it had been acknowledged. Nothing was changed.
     case corrupt(place: String, reason: String)
     /// Written by a newer Baton. Nothing was changed.
@@ -28,6 +31,8 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
             "the mailbox holds its limit of \(limit) bytes: wait until some of it is handled"
         case .noRoom(let what):
             "no room for \(what): free some space, or let the backlog drain"
+        case .slowDisk(let limit):
+            "the disk is slow, and \(limit) bytes wait for it: try again later"
         case .corrupt(let place, let reason):
             "the mailbox is damaged at \(place): \(reason). Nothing was changed; restore the "
                 + "file from a copy"
@@ -46,6 +51,30 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
 }
 
 extension StoreError {
+    /// It may pass: room can be made.
+    package var isLackOfRoom: Bool {
+        switch self {
+        case .noRoom: true
+        case .system(let error): error.isLackOfRoom
+        case .full, .slowDisk, .corrupt, .newerFormat, .deadLettersFull, .idsFull, .tooLarge: false
+        }
+    }
+
+    /// The disk does not take what is written. What it does not give back is `corrupt`.
+    package var isFailingDisk: Bool {
+        if case .system(let error) = self { error.isFailingDisk } else { false }
+    }
+
+    /// Runs what reads at `place`: what the disk does not give back is damaged there.
+    static func wrapReading<R: ~Copyable>(
+        _ place: String, _ body: () throws(SystemError) -> R
+    ) throws(StoreError) -> R {
+        do throws(SystemError) { return try body() } catch {
+            guard error.code == EIO else { throw .system(error) }
+            throw .corrupt(place: place, reason: "it cannot be read (\(error))")
+        }
+    }
+
     /// Runs what makes system calls, in this module's error.
     static func wrap<R: ~Copyable>(_ body: () throws(SystemError) -> R) throws(StoreError) -> R {
         do throws(SystemError) { return try body() } catch { throw .system(error) }

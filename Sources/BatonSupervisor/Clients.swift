@@ -48,8 +48,8 @@ extension Supervisor {
         let peer = try UnixSocket.peer(of: socket.number)
         let wire: Connection.Wire
         switch listener.kind {
-        case .quarantined(let reason):
-            return say("-UNAVAILABLE \(reason)\n", to: socket.number)
+        case .outage(let outage):
+            return say("-\(outage.code) \(outage.reason)\n", to: socket.number)
         case .service(let service): wire = .lines(service)
         case .baton: wire = .resp(mayChange: false)
         case .control:

@@ -122,8 +122,8 @@ extension Supervisor {
                 connection.lastService = service
                 return service
             }
-            if let reason = quarantined[name] {
-                connection.replyError(slot, "UNAVAILABLE", reason)
+            if let outage = outages[name] {
+                connection.replyError(slot, outage.code, outage.reason)
                 return nil
             }
         }

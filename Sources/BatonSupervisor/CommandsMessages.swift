@@ -134,11 +134,14 @@ extension Supervisor {
         _ error: StoreError, _ service: Service, _ connection: Connection, _ slot: UInt64
     ) {
         switch error {
+        case .slowDisk: connection.replyError(slot, "BUSY", "\(error)")
         case .full:
             service.makeRoom()
             connection.replyError(slot, "BUSY", "\(error)")
         case .idsFull: connection.replyError(slot, "BUSY", "\(error)")
-        case .noRoom: connection.replyError(slot, "READONLY", "\(error)")
+        case .noRoom(let what):
+            if service.refusal == nil { service.hasNoRoom(for: what) }
+            connection.replyError(slot, "READONLY", "\(error)")
         case .tooLarge: connection.replyError(slot, "TOOBIG", "\(error)")
         case .system, .corrupt, .newerFormat, .deadLettersFull:
             fail("\(service.name): \(error)")

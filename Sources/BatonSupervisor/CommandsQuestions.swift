@@ -9,8 +9,8 @@ extension Supervisor {
         guard command.count == 1 else {
             return answer(connection, slot, StatusReport.daemon(self))
         }
-        if let name = ServiceName(command.text(1)), let reason = quarantined[name] {
-            return answer(connection, slot, StatusReport.quarantined(name, reason))
+        if let name = ServiceName(command.text(1)), let outage = outages[name] {
+            return answer(connection, slot, StatusReport.outage(name, outage))
         }
         guard let service = service(command, slot, mayLeave: true) else { return }
         answer(connection, slot, StatusReport.service(service))
@@ -18,12 +18,12 @@ extension Supervisor {
 
     func explain(_ command: Command, _ slot: UInt64) {
         let connection = command.connection
-        if let name = ServiceName(command.text(1)), let reason = quarantined[name] {
+        if let name = ServiceName(command.text(1)), let outage = outages[name] {
             let explanation = Explanation(
-                doing: "it is quarantined: \(reason)",
-                waitsFor: "its mailbox to be put right, and batond to be started again")
+                doing: "it is \(outage.stateText.replacing("_", with: "-")): \(outage.reason)",
+                waitsFor: outage.waitsFor)
             return answer(
-                connection, slot, StatusReport.explanation(explanation, name, "quarantined"))
+                connection, slot, StatusReport.explanation(explanation, name, outage.stateText))
         }
         guard let service = service(command, slot, mayLeave: true) else { return }
         answer(

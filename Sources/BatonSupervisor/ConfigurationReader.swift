@@ -41,6 +41,7 @@ struct ConfigurationReader {
             case "message_bytes": limits.messageBytes = try bytes(value, 1...(64 << 20))
             case "state_bytes": limits.stateBytes = try bytes(value, 1...(1 << 30))
             case "mailbox_bytes": limits.mailboxBytes = try bytes(value, (1 << 20)...(1 << 40))
+            case "unsynced_bytes": limits.unsyncedBytes = try bytes(value, (64 << 10)...(1 << 40))
             case "ids": limits.ids.count = try count(value, 1...1_000_000)
             case "ids_bytes": limits.ids.bytes = try bytes(value, (64 << 10)...(64 << 20))
             case "ids_age": limits.ids.ageMilliseconds = try span(value).milliseconds
@@ -64,7 +65,8 @@ struct ConfigurationReader {
             default:
                 throw unknown(
                     key,
-                    "message_bytes, state_bytes, mailbox_bytes, ids, ids_bytes, ids_age, connections, replies_bytes, "
+                    "message_bytes, state_bytes, mailbox_bytes, unsynced_bytes, ids, ids_bytes, ids_age, "
+                        + "connections, replies_bytes, "
                         + "replies_pending, prepare_timeout, suspend_timeout, migrate_timeout, "
                         + "replay_timeout, "
                         + "handle_timeout, drain_timeout, stop_timeout, shutdown_timeout, "

@@ -33,6 +33,9 @@ package protocol Ground: AnyObject {
     /// Where `signalfd_siginfo` can be read; the signals do nothing else from here on.
     func takeSignals(_ signals: [Int32]) throws(SystemError) -> Descriptor
 
+    /// How much room the file system of `directory` has; `nil` if that cannot be known.
+    func room(of directory: OpenFile) -> DiskRoom?
+
     /// An upgrade of `service` has come so far: whoever is to die here dies.
     func reached(_ point: FaultPoint, _ service: Service)
 }

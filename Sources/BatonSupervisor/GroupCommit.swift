@@ -20,6 +20,10 @@ struct GroupCommit {
     /// Have replies that wait for a commit.
     fileprivate(set) var gathering: [Connection] = []
     fileprivate(set) var count: UInt64 = 0
+    /// A timer looks after the commit under way.
+    var isWatched = false
+    /// The one under way takes long.
+    var isSlow = false
 }
 
 extension Supervisor {
@@ -71,7 +75,9 @@ extension Supervisor {
         var targets: [SyncTarget] = []
         for service in wanting { targets += service.commitBegins() }
         commit.round = GroupCommit.Round(services: wanting, connections: connections, begun: now)
-        if targets.isEmpty { commitEnds() } else { committer.submit(.sync(targets)) }
+        guard !targets.isEmpty else { return commitEnds() }
+        committer.submit(.sync(targets))
+        watchCommits()
     }
 
     func commitsAreDone() {
@@ -94,5 +100,6 @@ extension Supervisor {
             flushes(connection)
         }
         for service in round.services { service.commitEnds() }
+        if commit.isSlow { commitIsFast(begun: round.begun) }
     }
 }

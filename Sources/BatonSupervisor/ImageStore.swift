@@ -4,6 +4,7 @@
 import BatonCore
 import BatonLinux
 import BatonStore
+import Glibc
 import Logging
 
 extension Service {
@@ -71,17 +72,22 @@ extension Supervisor {
         if keptImages.contains(image.fileName) {
             return service.imageIsKept(image.fileName, nil)
         }
+        guard let images = state.images else {
+            return service.imageIsKept(
+                image.fileName, SystemError("keep an image", code: EROFS))
+        }
         pruneImages()
         keepHouse(
             .keepImage(
-                service.name, directory: state.images, name: image.fileName, image: image.memory,
+                service.name, directory: images, name: image.fileName, image: image.memory,
                 byteCount: image.byteCount))
     }
 
     private func pruneImages() {
         for name in needlessImages {
             keptImages.remove(name)
-            do throws(SystemError) { try SegmentFile.remove(name, in: state.images) } catch {
+            guard let images = state.images else { return }
+            do throws(SystemError) { try SegmentFile.remove(name, in: images) } catch {
                 logger.warning("an old image stays: \(error)")
             }
         }
@@ -90,7 +96,7 @@ extension Supervisor {
     /// Files of the image store that nothing needs.
     var needlessImages: [String] {
         // A quarantined service's release is not known.
-        guard quarantined.isEmpty else { return [] }
+        guard outages.isEmpty else { return [] }
         var retention = ImageRetention()
         for removed in state.removals().values {
             guard let images = removed.images else { return [] }

@@ -80,6 +80,8 @@ package final class LinuxGround: Ground {
             "take signals", unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK)))
     }
 
+    package func room(of directory: OpenFile) -> DiskRoom? { DiskRoom.of(directory.number) }
+
     package func reached(_ point: FaultPoint, _ service: Service) {
         guard let plan = fault, plan.point == point else { return }
         guard plan.time == 1 else {

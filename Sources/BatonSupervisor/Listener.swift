@@ -7,7 +7,7 @@ final class Listener {
     enum Kind {
         case service(Service)
         /// Answers every client with this error line.
-        case quarantined(reason: String)
+        case outage(Outage)
         case baton
         case control
     }

@@ -140,6 +140,11 @@ extension Supervisor {
         throws(ReloadRefusal)
     {
         manager.reloading(monotonicMicroseconds: freshNow().nanoseconds / 1000)
+        if let readOnlyReason {
+            throw ReloadRefusal(
+                reason: "batond writes nothing: \(readOnlyReason); put the disk right and start "
+                    + "batond again")
+        }
         let new = try readConfigurationAgain()
         let files: [(service: ServiceName, path: String)]
         do throws(ImageRefusal) { files = try pluginFiles() } catch {
@@ -148,7 +153,7 @@ extension Supervisor {
         // Everything is known and right: from here on things change.
         if !manner.isDryRun { apply(new) }
         let named = Set(files.map(\.service))
-        let gone = Set(services.keys).union(quarantined.keys).subtracting(named).sorted()
+        let gone = Set(services.keys).union(outages.keys).subtracting(named).sorted()
         reload.count += 1
         reload.run = ReloadState.Run(
             manner: manner, waiters: waiters, number: reload.count, queue: files[...],
@@ -167,7 +172,7 @@ extension Supervisor {
         } else if let service = services[name] {
             remove(service) { self.reloaded($0) }
         } else {
-            remove(quarantined: name) { self.reloaded($0) }
+            remove(outOfService: name) { self.reloaded($0) }
         }
     }
 
@@ -190,7 +195,7 @@ extension Supervisor {
     }
 
     private func take(_ path: String, for name: ServiceName) {
-        guard quarantined[name] == nil else { return refuseQuarantined(name) }
+        guard outages[name] == nil else { return refuseOutage(name) }
         let isDryRun = reload.run?.manner.isDryRun == true
         if let service = services[name] {
             return takeIn(path, for: service, isDryRun: isDryRun, isReload: true) {
@@ -198,7 +203,7 @@ extension Supervisor {
             }
         }
         if isDryRun { return look(at: path, for: name) }
-        guard let service = open(name) else { return refuseQuarantined(name) }
+        guard let service = open(name) else { return refuseOutage(name) }
         emit(Event(.added, service: name, from: service.currentVersion))
         if service.mailbox.standing.release == nil {
             takeIn(path, for: service) { self.reloaded($0) }
@@ -226,11 +231,11 @@ extension Supervisor {
         }
     }
 
-    private func refuseQuarantined(_ name: ServiceName) {
+    private func refuseOutage(_ name: ServiceName) {
         reloaded(
             Verdict(
                 service: name, from: nil, to: nil, digest: nil,
-                outcome: .refused(.prepare, reason: quarantined[name] ?? "it is quarantined"),
+                outcome: .refused(.prepare, reason: outages[name]?.reason ?? "it is quarantined"),
                 total: .milliseconds(0)))
     }
 

@@ -89,14 +89,14 @@ extension Supervisor {
     }
 
     /// A service whose mailbox could not be opened has nothing that could end.
-    func remove(quarantined name: ServiceName, _ done: @escaping (Verdict) -> Void) {
+    func remove(outOfService name: ServiceName, _ done: @escaping (Verdict) -> Void) {
         let begun = freshNow()
         let outcome: Verdict.Outcome
         do throws(SystemError) {
             try state.noteRemoval(name, StateDirectory.Removed(images: nil))
             outcome = .removed(kept: 0)
             closeListener(of: name)
-            quarantined[name] = nil
+            outages[name] = nil
             emit(Event(.removed, service: name, cause: "its mailbox is kept as it is"))
         } catch { outcome = .refused(.drain, reason: "its removal cannot be recorded: \(error)") }
         done(

@@ -34,7 +34,9 @@ extension Service {
         if let entry = mailbox.standing.ids.entry(of: identity.key), isKept(entry, bounds) {
             return entry.identity.digest == identity.digest ? .known(entry) : .conflict(entry)
         }
+        try expectDisk()
         let sequence = try unsafe mailbox.append(message, as: identity, within: bounds)
+        hasRoom()
         waiting.append(slot == nil ? nil : connection, slot: slot ?? 0)
         supervisor.touch(self)
         return .new(sequence)

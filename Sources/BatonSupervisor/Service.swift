@@ -102,6 +102,10 @@ package final class Service {
     var afterTaking: [() -> Void] = []
     /// There was no room to copy the state: it is not tried again for a while.
     var copyIsPutOff = false
+    /// New messages are refused.
+    var lackOfRoom: LackOfRoom?
+    /// The operator was told that there is no spare segment.
+    var isSpareMissing = false
     private weak var overfull: Connection?
     /// The clients that got replies while outcomes were taken.
     private var repliedTo: [Connection] = []
@@ -151,6 +155,11 @@ package final class Service {
             heldUp.append(connection)
             return .enough
         }
+        if let refusal { return .readOnly("\(refusal)") }
+        if isAheadOfDisk {
+            heldUp.append(connection)
+            return .enough
+        }
         let limit = supervisor.configuration.limits.repliesPending
         let room = UInt64(limit) - min(UInt64(limit), connection.pendingCount)
         let before = mailbox.appended
@@ -163,6 +172,7 @@ package final class Service {
         }
         switch result {
         case .success(let absorbed):
+            if count > 0 { hasRoom() }
             return absorbed
         case .failure(let error):
             return refusal(error, holdingUp: connection)
@@ -195,7 +205,9 @@ package final class Service {
     func append(_ message: UnsafeRawBufferPointer, for connection: Connection, slot: UInt64?)
         throws(StoreError) -> SequenceNumber
     {
+        try expectDisk()
         let sequence = try unsafe mailbox.append(message)
+        hasRoom()
         waiting.append(slot == nil ? nil : connection, slot: slot ?? 0)
         supervisor.touch(self)
         return sequence
@@ -212,8 +224,11 @@ package final class Service {
             heldUp.append(connection)
             makeRoom()
             return .enough
-        case .noRoom: return .readOnly("\(error)")
-        case .system, .corrupt, .newerFormat, .tooLarge, .deadLettersFull, .idsFull:
+        case .noRoom(let what):
+            hasNoRoom(for: what)
+            return .readOnly("\(error)")
+        case .system, .slowDisk, .corrupt, .newerFormat, .tooLarge, .deadLettersFull,
+            .idsFull:
             supervisor.fail("\(name): \(error)")
             return .enough
         }
@@ -284,9 +299,10 @@ package final class Service {
             }
         } catch {
             // Replies of these outcomes stand in the queues; they may not leave without the record.
-            guard case .noRoom = error else {
+            guard case .noRoom(let what) = error else {
                 return supervisor.fail("\(name): the outcomes cannot be kept: \(error)")
             }
+            hasNoRoom(for: what)
             waitsForRoom = true
             return undo(host, "its outcomes cannot be kept: \(error)", upTo: cursor)
         }

@@ -49,7 +49,11 @@ extension Service {
                 log.warning("message \(sequence) is not set aside: \(error)")
             case .deadLettersFull:
                 stop(because: "message \(sequence) kills its hosts, and \(error)")
-            case .system, .full, .corrupt, .newerFormat, .tooLarge, .idsFull:
+            case .corrupt:
+                // What killed its hosts is the log, not the message: that stays.
+                emit(.quarantined, cause: "\(error)", message: sequence.value)
+                stop(because: "\(error)")
+            case .system, .full, .slowDisk, .newerFormat, .tooLarge, .idsFull:
                 supervisor.fail("\(name): \(error)")
             }
             return false

@@ -28,7 +28,10 @@ extension Supervisor {
             logger.info(
                 "it was removed, and its mailbox is kept", metadata: ["service": "\(name)"])
         }
-        for name in names.sorted() { _ = open(name) }
+        if let readOnlyReason { emit(Event(.readOnly, cause: readOnlyReason)) }
+        for name in names.sorted() where shutdown == .running { _ = open(name) }
+        // A mailbox could not be made durable.
+        guard shutdown == .running else { return }
         if names.isEmpty {
             logger.warning(
                 """
@@ -50,14 +53,19 @@ extension Supervisor {
                 begin(service, file: file)
             }
         }
+        lookAtRoom()
         becomeReady()
         feedWatchdog()
     }
 
-    /// Opens a service's mailbox and its socket. `nil` if it is quarantined.
+    /// Opens a service's mailbox and its socket. `nil` if that cannot be: it is out of service then, or,
+    /// if the disk fails, batond ends.
     func open(_ name: ServiceName) -> Service? {
+        if let readOnlyReason {
+            isOut(name, .readOnly(reason: "\(readOnlyReason): nothing is written"))
+            return nil
+        }
         var report = Recovery.Report()
-        let socket = socketPath(of: name)
         do throws(StoreError) {
             do throws(SystemError) { try state.forgetRemoval(name) } catch { throw .system(error) }
             try state.expectMailbox(name)
@@ -68,17 +76,48 @@ extension Supervisor {
             let service = Service(name, mailbox: mailbox, supervisor: self)
             services[name] = service
             note(report, service)
-            try listen(.service(service), at: socket)
+            try listen(.service(service), at: socketPath(of: name))
             return service
         } catch {
-            quarantined[name] = "\(error)"
             services[name] = nil
-            emit(Event(.quarantined, service: name, cause: "\(error)"))
-            do throws(StoreError) { try listen(.quarantined(reason: "\(error)"), at: socket) } catch
-            {
-                logger.error("\(error)")
+            if error.isFailingDisk {
+                fail("\(name): \(error)")
+            } else {
+                isOut(name, Outage(error))
             }
             return nil
+        }
+    }
+
+    private func isOut(_ name: ServiceName, _ outage: Outage) {
+        let before = outages.updateValue(outage, forKey: name)
+        if case .noRoom = outage { openLater(name) }
+        // Told once, however often it is tried.
+        guard before == nil else { return }
+        if readOnlyReason == nil { emit(Event(outage.event, service: name, cause: outage.reason)) }
+        do throws(StoreError) { try listen(.outage(outage), at: socketPath(of: name)) } catch {
+            logger.error("\(error)")
+        }
+    }
+
+    /// There may be room now for a service that could not be opened.
+    func openAgain(_ name: ServiceName) {
+        // Its clients find the one socket or the other.
+        guard let service = open(name) else { return }
+        outages[name] = nil
+        closeOutageListener(of: name)
+        emit(Event(.writable, service: name))
+        let files = (try? pluginFiles()) ?? []
+        begin(service, file: files.first { $0.service == name }?.path)
+    }
+
+    /// That of the outage; the service's own has taken its place.
+    private func closeOutageListener(of name: ServiceName) {
+        let path = socketPath(of: name)
+        listeners.removeAll { listener in
+            guard case .outage = listener.kind, listener.path == path else { return false }
+            stopWatching(listener.socket.number, token: listener.token)
+            return true
         }
     }
 

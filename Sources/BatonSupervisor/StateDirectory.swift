@@ -9,33 +9,78 @@ import Glibc
 /// Why batond does not start; said to the operator.
 package struct StartRefusal: Error, CustomStringConvertible {
     package var reason: String
+    /// Of the system call that was refused, if it was one.
+    var code: Int32?
+
+    /// The disk does not take what is written.
+    package var isFailingDisk: Bool { code == EIO }
+
     package init(_ reason: String) { self.reason = reason }
+
+    init(_ error: SystemError) {
+        reason = "\(error)"
+        code = error.code
+    }
+
     package var description: String { reason }
 }
 
 package struct StateDirectory {
     let path: String
-    let images: OpenFile
-    private let lock: OpenFile
+    /// Itself; `nil` if not even that can be opened.
+    let directory: OpenFile?
+    /// `nil` if nothing may be written.
+    let images: OpenFile?
+    /// `nil` if nothing is written, and it could not be taken for that.
+    private let lock: OpenFile?
 
     private static let format = "baton-state 1\n"
 
     var imagesPath: String { "\(path)/images" }
     func mailboxPath(_ service: ServiceName) -> String { "\(path)/mailboxes/\(service)" }
 
+    /// For writing; or only to look at, if that is asked for, or the disk takes nothing.
+    /// - Returns: also why it is only looked at.
+    static func open(_ path: String, readOnly reason: String?) throws(StartRefusal)
+        -> (StateDirectory, readOnly: String?)
+    {
+        if let reason { return (try StateDirectory(toLookAt: path), reason) }
+        do throws(StartRefusal) {
+            return (try StateDirectory(path), nil)
+        } catch {
+            guard error.code == EROFS else { throw error }
+            return (try StateDirectory(toLookAt: path), "the disk takes nothing (\(error))")
+        }
+    }
+
+    private init(toLookAt path: String) throws(StartRefusal) {
+        self.path = path
+        images = nil
+        directory = try? .directory(path)
+        lock = try? OpenFile(.open("\(path)/lock", flags: O_RDONLY | O_NOFOLLOW))
+        if let lock { try Self.take(lock, of: path) }
+    }
+
+    private static func take(_ lock: OpenFile, of path: String) throws(StartRefusal) {
+        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
+            throw StartRefusal(
+                "another batond (process \(Self.text(of: lock) ?? "unknown")) uses \(path): stop it, "
+                    + "or give this one another --state")
+        }
+    }
+
     /// Takes the lock first; then nothing else of ours can be at work here.
     package init(_ path: String) throws(StartRefusal) {
         self.path = path
         try Self.make(path, mode: 0o700)
+        let lock: OpenFile
         do throws(SystemError) {
+            directory = try .directory(path)
             lock = OpenFile(
                 try .open("\(path)/lock", flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600))
-        } catch { throw StartRefusal("\(error)") }
-        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
-            throw StartRefusal(
-                "another batond (process \(Self.text(of: lock) ?? "unknown")) uses \(path): stop it, or give "
-                    + "this one another --state")
-        }
+        } catch { throw StartRefusal(error) }
+        try Self.take(lock, of: path)
+        self.lock = lock
         try Self.put("\(getpid())\n", into: lock)
         try Self.checkMailboxes(path)
         try Self.checkFormat(path)
@@ -45,7 +90,7 @@ package struct StateDirectory {
             images = try .directory("\(path)/images")
             // What is below them counts for nothing without their names.
             try OpenFile.directory(path).sync(data: false)
-        } catch { throw StartRefusal("\(error)") }
+        } catch { throw StartRefusal(error) }
         // Its own name; a directory that may not be read is another's to look after.
         try? OpenFile.directory("\(path)/..").sync(data: false)
     }
@@ -136,10 +181,10 @@ package struct StateDirectory {
         do throws(SystemError) {
             let file = try OpenFile(.open("\(path)/format", flags: O_RDONLY | O_NOFOLLOW))
             found = Self.lines(of: file)
-        } catch { guard error.code == ENOENT else { throw StartRefusal("\(error)") } }
+        } catch { guard error.code == ENOENT else { throw StartRefusal(error) } }
         guard let first = found.first else {
             do throws(SystemError) { try keep(format, as: "format", in: .directory(path)) } catch {
-                throw StartRefusal("\(error)")
+                throw StartRefusal(error)
             }
             return
         }
@@ -192,11 +237,11 @@ package struct StateDirectory {
             // Whatever the umask.
             _ = unsafe chmod(path, mode)
         } else if errno != EEXIST {
-            throw StartRefusal("\(SystemError.last("make \(path)"))")
+            throw StartRefusal(SystemError.last("make \(path)"))
         }
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else {
-            throw StartRefusal("\(SystemError.last("look at \(path)"))")
+            throw StartRefusal(SystemError.last("look at \(path)"))
         }
         guard status.st_mode & S_IFMT == S_IFDIR else {
             throw StartRefusal("\(path) is not a directory (a symbolic link is not followed)")
@@ -227,6 +272,6 @@ package struct StateDirectory {
         let bytes = Array(text.utf8)
         guard ftruncate(file.number, 0) == 0,
             unsafe pwrite(file.number, bytes, bytes.count, 0) == bytes.count
-        else { throw StartRefusal("\(SystemError.last("write the state directory's files"))") }
+        else { throw StartRefusal(SystemError.last("write the state directory's files")) }
     }
 }

@@ -21,8 +21,8 @@ enum StatusReport {
                 for service in supervisor.services.values.sorted(by: { $0.name < $1.name }) {
                     json.object { write(service, to: &$0) }
                 }
-                for (name, reason) in supervisor.quarantined.sorted(by: { $0.key < $1.key }) {
-                    json.object { write(quarantined: name, reason, to: &$0) }
+                for (name, outage) in supervisor.outages.sorted(by: { $0.key < $1.key }) {
+                    json.object { write(outOfService: name, outage, to: &$0) }
                 }
             }
             json.array("removed") { json in
@@ -44,9 +44,9 @@ enum StatusReport {
         return json.bytes
     }
 
-    static func quarantined(_ name: ServiceName, _ reason: String) -> [UInt8] {
+    static func outage(_ name: ServiceName, _ outage: Outage) -> [UInt8] {
         var json = JSONText()
-        json.object { write(quarantined: name, reason, to: &$0) }
+        json.object { write(outOfService: name, outage, to: &$0) }
         return json.bytes
     }
 
@@ -160,11 +160,11 @@ enum StatusReport {
     }
 
     private static func write(
-        quarantined name: ServiceName, _ reason: String, to json: inout JSONText
+        outOfService name: ServiceName, _ outage: Outage, to json: inout JSONText
     ) {
         json.member("name", name.text)
-        json.member("state", "quarantined")
-        json.member("reason", reason)
+        json.member("state", outage.stateText)
+        json.member("reason", outage.reason)
         for key in [
             "version", "digest", "pid", "old_version", "old_digest", "old_pid", "phase", "release",
             "confirmed_version", "confirmed_digest", "probation_milliseconds_left",
@@ -234,7 +234,12 @@ extension MailboxMachine.Cause {
 extension Supervisor {
     var stateText: String {
         switch shutdown {
-        case .running: reload.isIdle ? "running" : "reloading"
+        case .running:
+            if readOnlyReason != nil {
+                "read_only"
+            } else {
+                reload.isIdle ? "running" : "reloading"
+            }
         case .suspending, .releasing, .closing, .finished: "stopping"
         }
     }
@@ -249,7 +254,12 @@ extension Supervisor {
             if case .stopped = $0.condition { true } else { false }
         }
         if !stopped.isEmpty { text += ", \(stopped.count) stopped" }
-        if !quarantined.isEmpty { text += ", \(quarantined.count) quarantined" }
+        let quarantined = outages.values.count { $0.stateText == "quarantined" }
+        if quarantined > 0 { text += ", \(quarantined) quarantined" }
+        let withoutRoom =
+            outages.count - quarantined + services.values.count { $0.lackOfRoom != nil }
+        if withoutRoom > 0, readOnlyReason == nil { text += ", \(withoutRoom) without room" }
+        if let readOnlyReason { text = "read-only: \(readOnlyReason)" }
         let upgrading = services.values.filter { $0.attempt?.fromVersion != nil }
         for service in upgrading.sorted(by: { $0.name < $1.name }).prefix(Self.upgradesTold) {
             let from = service.attempt?.fromVersion ?? "none"
@@ -280,6 +290,10 @@ extension Service {
     }
 
     var reasonText: String? {
-        if case .stopped(let reason) = condition { reason } else { nil }
+        if case .stopped(let reason) = condition {
+            reason
+        } else {
+            lackOfRoom.map { "\(StoreError.noRoom($0.what))" }
+        }
     }
 }

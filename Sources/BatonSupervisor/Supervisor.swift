@@ -48,7 +48,11 @@ import Logging
 
     var services: [ServiceName: Service] = [:]
     /// Services whose mailbox cannot be opened, and why.
-    var quarantined: [ServiceName: String] = [:]
+    var outages: [ServiceName: Outage] = [:]
+    /// Why nothing at all is written; `nil`: it is.
+    let readOnlyReason: String?
+    /// It was told that there is little room on the disk.
+    var isRoomLow = false
     var listeners: [Listener] = []
     var connections: [ObjectIdentifier: Connection] = [:]
     /// Connections that are told events.
@@ -88,11 +92,16 @@ import Logging
     var isStatusDue = false
     var shutdown = ShutdownState.running
     package private(set) var exitCode: Int32 = 0
+    /// Why the exit code is 74.
+    package private(set) var failure = ""
     private var sandboxNoted = false
 
-    /// - Parameter rereadConfiguration: called by each reload.
+    /// - Parameters:
+    ///   - readOnly: why nothing is to be written; `nil`: all is well.
+    ///   - rereadConfiguration: called by each reload.
     package init(
         _ configuration: Configuration, logger: Logger, ground: any Ground,
+        readOnly reason: String? = nil,
         rereadConfiguration: (() throws(ConfigurationRefusal) -> Configuration)? = nil
     ) throws(StartRefusal) {
         self.configuration = configuration
@@ -102,7 +111,8 @@ import Logging
         started = ground.now()
         startedAt = ground.wallMilliseconds()
         now = started
-        state = try StateDirectory(configuration.directories.state)
+        (state, readOnlyReason) = try StateDirectory.open(
+            configuration.directories.state, readOnly: reason)
         unsafe scratch = .allocate(
             byteCount: configuration.limits.messageBytes + (128 << 10) + FixedLimits.readBytes,
             alignment: 16)
@@ -380,8 +390,7 @@ import Logging
         for result in housekeeper.take() {
             switch result {
             case .spare(let name, let byteCount, let error):
-                services[name]?.mailbox.spareIsReady(byteCount: byteCount, failed: error != nil)
-                if let error { logger.warning("no spare segment for \(name): \(error)") }
+                spareIsReady(for: name, byteCount: byteCount, error)
             case .gone(let name, let count, let error):
                 if let error { logger.warning("a settled segment of \(name) stays: \(error)") }
                 services[name]?.segmentsAreGone(count, failed: error != nil)
@@ -391,6 +400,7 @@ import Logging
             case .synced: housekeepingHasCaughtUp()
             case .checkpoint: break
             }
+            lookAtRoom()
         }
     }
 
@@ -405,6 +415,7 @@ import Logging
         guard shutdown != .finished else { return }
         logger.critical("batond ends, and recovers from disk at its next start: \(reason)")
         exitCode = 74
+        failure = reason
         shutdown = .finished
     }
 

@@ -85,8 +85,10 @@ extension ServiceEvent {
 
     private var style: Style {
         switch event {
-        case "upgraded", "started", "confirmed", "ready": .good
-        case "refused", "rolled_back", "host_ended", "stopped", "dead_letter", "quarantined": .bad
+        case "upgraded", "started", "confirmed", "ready", "writable": .good
+        case "refused", "rolled_back", "host_ended", "stopped", "dead_letter", "quarantined",
+            "read_only":
+            .bad
         case "restarting", "stopping": .busy
         default: .plain
         }

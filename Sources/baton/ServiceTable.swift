@@ -64,7 +64,7 @@ extension ServiceState {
     var style: Style {
         switch self {
         case .running: .good
-        case .stopped, .quarantined: .bad
+        case .stopped, .quarantined, .readOnly: .bad
         case .starting, .suspended, .upgrading, .restarting, .removing: .busy
         default: .plain
         }

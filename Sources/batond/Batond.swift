@@ -18,7 +18,8 @@ import Logging
             or the journal.
 
             Exit codes: 0 stopped in order; 64 usage; 69 refused to start; 74 the disk failed: what was \
-            acknowledged is kept, start it again; 78 the configuration is wrong.
+            acknowledged is kept, start it again (if it fails again then, the next start serves \
+            read-only); 78 the configuration is wrong.
             """,
         version: "0.2.0")
 
@@ -62,11 +63,7 @@ import Logging
                 print("\(configuration.file): the configuration is right")
                 return
             }
-            let supervisor = try Supervisor(
-                configuration, logger: logger,
-                ground: LinuxGround(fault: dieAt.flatMap(FaultPlan.init)),
-                rereadConfiguration: commandLine.readConfiguration)
-            let code = try supervisor.run()
+            let code = try commandLine.serve(configuration, logger)
             throw ExitCode(code)
         } catch let refusal as ConfigurationRefusal {
             logger.critical("\(refusal)")
@@ -75,6 +72,31 @@ import Logging
             logger.critical("\(refusal)")
             throw ExitCode(69)
         }
+    }
+
+    /// Serves until it is told to stop, or the disk fails, which the next batond is to know.
+    private func serve(_ configuration: Configuration, _ logger: Logger) throws(StartRefusal)
+        -> Int32
+    {
+        let failures = DiskFailures(runtime: configuration.directories.runtime)
+        let failure: String
+        do throws(StartRefusal) {
+            let supervisor = try Supervisor(
+                configuration, logger: logger,
+                ground: LinuxGround(fault: dieAt.flatMap(FaultPlan.init)),
+                readOnly: failures.readOnlyReason, rereadConfiguration: readConfiguration)
+            guard try supervisor.run() != 0 else {
+                failures.forget()
+                return 0
+            }
+            failure = supervisor.failure
+        } catch {
+            guard error.isFailingDisk else { throw error }
+            logger.critical("\(error)")
+            failure = error.reason
+        }
+        do { try failures.note(failure) } catch { logger.error("\(error)") }
+        return 74
     }
 
     /// What the file says, and over it the command line: at the start, and again at each reload.

@@ -1,0 +1,170 @@
+// A disk that is full for real: at every step that needs room, nothing that was accepted is lost, what is
+// new is refused with READONLY, and everything goes on by itself once there is room.
+
+import BatonClient
+import BatonLinux
+import Foundation
+import Glibc
+import Testing
+
+extension Processes {
+    @Suite(
+        "35 A full disk",
+        .enabled(if: FileSystem.obstacle(.ext4) == nil, "it takes root and loop devices"))
+    struct FullDisk {
+        /// A daemon whose state is on a file system of its own.
+        private final class Ground {
+            let daemon: TestDaemon
+            let disk: FileSystem
+            /// Numbers that had a receipt.
+            var accepted = 0
+
+            init(mebibytes: Int) throws {
+                daemon = try TestDaemon()
+                try daemon.stop()
+                disk = try FileSystem(.ext4, mebibytes: mebibytes, at: daemon.state)
+                try daemon.install(Products.image("ledger"), as: "ledger")
+                try daemon.install(Products.image("ping"), as: "ping")
+                try daemon.start()
+            }
+
+            deinit {
+                try? daemon.killHard()
+                try? disk.unmount()
+            }
+
+            /// SENDs the next number; false if it is refused with READONLY.
+            func send() throws -> Bool {
+                let message = LedgerTalk.message(0, accepted + 1)
+                do throws(ClientError) {
+                    _ = try daemon.client.send("ledger", Array(message.utf8))
+                } catch {
+                    guard case .refused("READONLY", _) = error else { throw error }
+                    return false
+                }
+                accepted += 1
+                return true
+            }
+
+            /// SENDs until there is no room.
+            func sendUntilFull() throws {
+                for _ in 0..<20_000 where try !send() { return }
+                throw Failure("the disk is never full")
+            }
+
+            /// Everything accepted is in the state, once and in order.
+            func expectKept(sourceLocation: SourceLocation = #_sourceLocation) throws {
+                var answer = ""
+                try wait(for: "room for a question") {
+                    do throws(ClientError) {
+                        answer = String(
+                            decoding: try daemon.client.call("ledger", Array("state".utf8)),
+                            as: UTF8.self)
+                    } catch {
+                        guard case .refused("READONLY", _) = error else { throw error }
+                        return false
+                    }
+                    return true
+                }
+                #expect(
+                    answer == "\(accepted) 0 0 0 0 0 0 0", sourceLocation: sourceLocation)
+            }
+
+            /// Sends until it is accepted again, without anybody's help.
+            func expectRoom() throws {
+                try wait(for: "an accepted message") { try send() }
+            }
+        }
+
+        @Test("At accept, roll, settle: READONLY, the backlog drains, and then there is room")
+        func acceptAndSettle() throws {
+            let ground = try Ground(mebibytes: 24)
+            let daemon = ground.daemon
+            #expect(try ground.send())
+            _ = try daemon.client.change(.suspend, "ledger")
+            try ground.disk.fill()
+            try ground.sendUntilFull()
+            let accepted = ground.accepted
+            #expect(accepted > 10)
+            // Line clients are told the same.
+            #expect(try daemon.lines("ledger").ask("0 1").hasPrefix("-READONLY "))
+            // A neighbour that has room in its segment goes on.
+            #expect(try daemon.call("ping", "ping") == "pong")
+            for _ in 1...20 { #expect(try !ground.send()) }
+
+            // What was accepted is handled and settled, for which room was kept.
+            _ = try daemon.client.change(.resume, "ledger")
+            try wait(for: "the backlog's end") {
+                let status = try daemon.status("ledger")
+                return status.settled == UInt64(accepted) && status.waiting == 0
+            }
+
+            // A batond that is started on the full disk has it all.
+            try daemon.killHard()
+            try daemon.start()
+            #expect(try daemon.status("ledger").settled == UInt64(accepted))
+            try ground.sendUntilFull()
+
+            try ground.disk.makeRoom()
+            try ground.expectRoom()
+            try ground.expectKept()
+            for said in [
+                "the disk is nearly full", "read-only: new messages are refused",
+                "messages are taken again", "there is room again",
+            ] { #expect(daemon.logText.contains(said), "not told: \(said)") }
+        }
+
+        @Test("At a checkpoint: the old state stays, and what waits is handled later")
+        func checkpoint() throws {
+            let ground = try Ground(mebibytes: 24)
+            let daemon = ground.daemon
+            #expect(try daemon.call("ledger", "pad 300000") == "padded")
+            for _ in 1...5 { #expect(try ground.send()) }
+            try wait(for: "rest") { try daemon.status("ledger").waiting == 0 }
+            try ground.disk.fill()
+            try ground.sendUntilFull()
+            #expect(try daemon.call("ping", "ping") == "pong")
+            // In its midst, killed.
+            try daemon.killHard()
+            try daemon.start()
+            #expect(try daemon.call("ping", "ping") == "pong")
+            try ground.disk.makeRoom()
+            try ground.expectRoom()
+            try ground.expectKept()
+            #expect(try daemon.status("ledger").deadLetters == 0)
+        }
+
+        @Test("At an upgrade: refused, with the reason; the running version goes on")
+        func upgrade() throws {
+            let ground = try Ground(mebibytes: 24)
+            let daemon = ground.daemon
+            #expect(try ground.send())
+            try ground.disk.fill()
+            let image = try daemon.directory.write(Stamp.image(2, of: "ledger"), "second.so")
+            let verdict = try daemon.upgrade("ledger", to: image)
+            #expect(verdict.verdict == .refused)
+            #expect(verdict.reason?.contains("No space left") == true, "\(verdict)")
+            #expect(try daemon.status("ledger").version == "0001")
+            #expect(try ground.send())
+            try ground.disk.makeRoom()
+            #expect(try daemon.upgrade("ledger", to: image).verdict == .upgraded)
+            #expect(try ground.send())
+            try ground.expectKept()
+        }
+
+        @Test("A service whose first segment has no room comes up by itself once there is some")
+        func firstSegment() throws {
+            let ground = try Ground(mebibytes: 24)
+            let daemon = ground.daemon
+            try ground.disk.fill()
+            try daemon.install(Products.image("echo-c"), as: "echo-c")
+            try daemon.killHard()
+            try daemon.start()
+            #expect(try daemon.call("ping", "ping") == "pong")
+            #expect(try daemon.lines("echo-c").line()?.hasPrefix("-READONLY ") == true)
+            #expect(try daemon.status("echo-c").state == .readOnly)
+            try ground.disk.makeRoom()
+            try wait(for: "echo-c") { (try? daemon.call("echo-c", "here")) == "here" }
+        }
+    }
+}
