@@ -406,16 +406,9 @@ import Glibc
         if offset > activeByteCount / 2 { seekSpare() }
     }
 
-    /// Has a spare made, if there is none and none on its way.
-    package mutating func seekSpare() {
-        guard spare == .none else { return }
-        spare = .making
-        jobs.append(.makeSpare(service, directory: directory, byteCount: nextByteCount(toHold: 0)))
-    }
-
     /// What the next segment has: room at least for its base record and as much again, so that no
     /// more is written for base records than for all else.
-    private func nextByteCount(toHold needed: Int) -> Int {
+    func nextByteCount(toHold needed: Int) -> Int {
         let doubled = min(activeByteCount * 2, variant.lastSegmentBytes)
         let base = baseBatchBytes
         let least = Segment.headerBytes + base + max(base, variant.leastRoomBytes) + needed

@@ -95,6 +95,13 @@ extension Mailbox {
     /// before the mailbox may be closed and opened again.
     package var isKeepingHouse: Bool { !jobs.isEmpty || spare == .making || retired.isBeingRemoved }
 
+    /// Has a spare made, if there is none and none on its way.
+    package mutating func seekSpare() {
+        guard spare == .none else { return }
+        spare = .making
+        jobs.append(.makeSpare(service, directory: directory, byteCount: nextByteCount(toHold: 0)))
+    }
+
     /// A spare was made, or could not be.
     package mutating func spareIsReady(byteCount: Int, failed: Bool) {
         spare = failed ? .none : .ready(byteCount: byteCount)
