@@ -32,6 +32,7 @@ extension Supervisor {
         for name in names.sorted() where shutdown == .running { _ = open(name) }
         // A mailbox could not be made durable.
         guard shutdown == .running else { return }
+        checkPlaces()
         if names.isEmpty {
             logger.warning(
                 """

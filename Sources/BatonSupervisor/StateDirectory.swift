@@ -81,9 +81,10 @@ package struct StateDirectory {
         } catch { throw StartRefusal(error) }
         try Self.take(lock, of: path)
         self.lock = lock
-        try Self.put("\(getpid())\n", into: lock)
+        // Before anything is written.
         try Self.checkMailboxes(path)
         try Self.checkFormat(path)
+        try Self.put("\(getpid())\n", into: lock)
         try Self.make("\(path)/mailboxes", mode: 0o700)
         try Self.make("\(path)/images", mode: 0o700)
         do throws(SystemError) {
