@@ -86,6 +86,10 @@ package enum FixedLimits {
     package static let inlineStateBytes = 32 << 10
     /// Bytes of settled log kept for an earlier state alone; beyond them the state is copied.
     package static let earlierLogBytes = 16 << 20
+    /// Messages that a repaired mailbox may have lost before others that are kept, and the ranges they
+    /// make: hosts are told of them in one frame.
+    package static let passedMessages = 1 << 20
+    package static let lostRanges = 256
     /// Descriptors that clients do not get: batond's own, and those of a service with three hosts.
     package static let descriptorsKept = 64
     package static let descriptorsPerService = 24

@@ -213,9 +213,21 @@ private struct FrameBytes {
         }
     }
 
+    /// In ascending order; those in a row are said together.
     mutating func put(_ sequences: [UInt64]) {
-        put(UInt32(sequences.count))
-        for sequence in sequences { put(sequence) }
+        var runs: [(first: UInt64, count: UInt32)] = []
+        for sequence in sequences {
+            if let last = runs.last, last.first &+ UInt64(last.count) == sequence {
+                runs[runs.count - 1].count += 1
+            } else {
+                runs.append((sequence, 1))
+            }
+        }
+        put(UInt32(runs.count))
+        for run in runs {
+            put(run.first)
+            put(run.count)
+        }
     }
 
     /// Longer texts are cut.
@@ -247,13 +259,15 @@ private struct FrameReader {
     }
 
     mutating func sequences() -> [UInt64]? {
-        guard let count = integer(UInt32.self), Int(count) <= FixedLimits.frameBytes / 8 else {
-            return nil
-        }
+        guard let runCount = integer(UInt32.self), Int(runCount) <= FixedLimits.frameBytes / 12
+        else { return nil }
         var sequences: [UInt64] = []
-        for _ in 0..<count {
-            guard let sequence = integer(UInt64.self) else { return nil }
-            sequences.append(sequence)
+        for _ in 0..<runCount {
+            guard let first = integer(UInt64.self), let count = integer(UInt32.self), count > 0,
+                Int(count) <= FixedLimits.passedMessages * 2 - sequences.count,
+                first <= .max - UInt64(count - 1)
+            else { return nil }
+            sequences.append(contentsOf: first...first + UInt64(count - 1))
         }
         return sequences
     }

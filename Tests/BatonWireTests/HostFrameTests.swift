@@ -30,7 +30,7 @@ struct HostFrameTests {
             dead: []),
         .replay(
             position: LogPosition(word: .max), sequence: .max, through: .max, generation: .max,
-            dead: Array(1...400)),
+            dead: Array(1...400) + Array(402...100_000) + [.max]),
     ]
 
     private static let reports: [HostReport] = [
