@@ -11,6 +11,8 @@ struct Batch {
     /// Up to where the log was durable when it was written.
     var durable: LogPosition
     var chain: UInt32
+    /// The number of its first message, or of the next if it has none.
+    var firstSequence: UInt64
     var headerCRC: UInt32
 
     /// `nil` if there is no valid batch header at `offset`, or its batch reaches over the end.
@@ -21,7 +23,8 @@ struct Batch {
         var reader = unsafe PayloadReader(UnsafeRawBufferPointer(rebasing: bytes[found.payload]))
         guard let recordCount = reader.integer(UInt32.self),
             let count = reader.integer(UInt32.self), let durable = reader.integer(UInt64.self),
-            let chain = reader.integer(UInt32.self), Int(count) >= Mailbox.batchBytes,
+            let chain = reader.integer(UInt32.self), reader.integer(UInt32.self) != nil,
+            let firstSequence = reader.integer(UInt64.self), Int(count) >= Mailbox.batchBytes,
             Int(count) <= bytes.count - offset
         else { return nil }
         number = found.record.sequence
@@ -30,6 +33,7 @@ struct Batch {
         self.recordCount = recordCount
         self.durable = LogPosition(word: durable)
         self.chain = chain
+        self.firstSequence = firstSequence
         headerCRC = found.headerCRC
     }
 

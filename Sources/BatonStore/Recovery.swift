@@ -8,7 +8,7 @@
 // on: it is dropped whole and zeroed.
 //
 // Everything is read before anything is written; the writing (Mending.swift) may be cut off at any
-// point and done again.
+// point and done again. The reading alone is a Survey.
 
 import BatonCore
 import BatonLinux
@@ -65,36 +65,39 @@ package struct Recovery {
 
     let variant: StoreVariant
     private let service: ServiceName?
+    private let wasMade: Bool
     private var headers: [UInt32: Segment.Header] = [:]
     private var batchNumber: UInt64 = 0
     private var chain: UInt32 = 0
     private var epoch: UInt32 = 0
 
-    private init(service: ServiceName?, path: String, variant: StoreVariant = .standard)
-        throws(SystemError)
-    {
+    init(
+        service: ServiceName?, path: String, wasMade: Bool, variant: StoreVariant = .standard
+    ) throws(SystemError) {
         self.service = service
+        self.wasMade = wasMade
         self.path = path
         self.variant = variant
         directory = try .directory(path)
     }
 
     /// Opens the mailbox in `path`, made if it is not there; durable when this returns.
+    /// - Parameter wasMade: it was open once, so there is something in it.
     package static func open(
-        service: ServiceName, path: String, byteLimit: Int, variant: StoreVariant = .standard,
-        report: inout Report
+        service: ServiceName, path: String, byteLimit: Int, wasMade: Bool = false,
+        variant: StoreVariant = .standard, report: inout Report
     ) throws(StoreError) -> Mailbox {
         do throws(StoreError) {
             return try recover(
-                service: service, path: path, byteLimit: byteLimit, variant: variant,
-                report: &report)
+                service: service, path: path, byteLimit: byteLimit, wasMade: wasMade,
+                variant: variant, report: &report)
         } catch .system(let error) {
             throw .system(SystemError("\(path): \(error.operation)", code: error.code))
         }
     }
 
     private static func recover(
-        service: ServiceName, path: String, byteLimit: Int, variant: StoreVariant,
+        service: ServiceName, path: String, byteLimit: Int, wasMade: Bool, variant: StoreVariant,
         report: inout Report
     ) throws(StoreError) -> Mailbox {
         try StoreError.wrap { () throws(SystemError) in
@@ -103,7 +106,7 @@ package struct Recovery {
             }
         }
         var recovery = try StoreError.wrapReading(path) { () throws(SystemError) in
-            try Recovery(service: service, path: path, variant: variant)
+            try Recovery(service: service, path: path, wasMade: wasMade, variant: variant)
         }
         var mailbox = try recovery.recover(byteLimit: byteLimit)
         report = recovery.report
@@ -125,7 +128,7 @@ package struct Recovery {
     package static func checkFormat(path: String) throws(StoreError) {
         do throws(StoreError) {
             var recovery = try StoreError.wrap { () throws(SystemError) in
-                try Recovery(service: nil, path: path)
+                try Recovery(service: nil, path: path, wasMade: false)
             }
             try recovery.readHeaders(recovery.list())
         } catch {
@@ -161,7 +164,7 @@ package struct Recovery {
 
     // MARK: The files
 
-    private mutating func list() throws(StoreError) -> Listing {
+    mutating func list() throws(StoreError) -> Listing {
         let path = path
         let names = try StoreError.wrapReading(path) { () throws(SystemError) in
             try DirectoryListing.names(path)
@@ -262,7 +265,7 @@ package struct Recovery {
     // MARK: Reading
 
     /// - Returns: what is to be dropped.
-    private mutating func readAll(_ listing: Listing) throws(StoreError) -> Torn? {
+    mutating func readAll(_ listing: Listing) throws(StoreError) -> Torn? {
         let ordinals = listing.ordinals
         try readHeaders(listing)
         var torn: Torn?
@@ -281,6 +284,10 @@ package struct Recovery {
             break
         }
         guard let first = segments.first else { return nil }
+        // The first life's first batch was durable before the mailbox was said to be made.
+        if wasMade, batchNumber < first.header.firstBatch {
+            throw corrupt(first.ordinal, "there is not a single valid record in it")
+        }
         // Those that a provisional release needs to be rolled back are there too.
         let needed = standing.needed.value
         guard first.header.firstSequence <= needed + 1 else {
@@ -345,7 +352,8 @@ package struct Recovery {
         }
     }
 
-    private mutating func apply(_ record: Record, _ payload: UnsafeRawBufferPointer) -> Bool {
+    /// Adds one record to what is known. `false` if it does not fit what was before it.
+    mutating func apply(_ record: Record, _ payload: UnsafeRawBufferPointer) -> Bool {
         var reader = unsafe PayloadReader(payload)
         switch record.kind {
         case .message:

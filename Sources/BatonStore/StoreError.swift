@@ -35,7 +35,7 @@ package enum StoreError: Error, Equatable, CustomStringConvertible {
             "the disk is slow, and \(limit) bytes wait for it: try again later"
         case .corrupt(let place, let reason):
             "the mailbox is damaged at \(place): \(reason). Nothing was changed; restore the "
-                + "file from a copy"
+                + "file from a copy, or let 'baton repair' keep what can be kept"
         case .newerFormat(let found, let known, let place):
             "\(place) has \(found > known ? "format \(found)" : "features of a newer format"), "
                 + "this batond knows up to format \(known): use the newer batond"

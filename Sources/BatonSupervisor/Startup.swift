@@ -72,7 +72,8 @@ extension Supervisor {
             try state.expectMailbox(name)
             let mailbox = try Recovery.open(
                 service: name, path: state.mailboxPath(name),
-                byteLimit: configuration.limits.mailboxBytes, report: &report)
+                byteLimit: configuration.limits.mailboxBytes,
+                wasMade: StateDirectory.wasMade(state.mailboxPath(name)), report: &report)
             try state.noteMailbox(name)
             let service = Service(name, mailbox: mailbox, supervisor: self)
             services[name] = service

@@ -26,7 +26,7 @@ package struct StartRefusal: Error, CustomStringConvertible {
 }
 
 package struct StateDirectory {
-    let path: String
+    package let path: String
     /// Itself; `nil` if not even that can be opened.
     let directory: OpenFile?
     /// `nil` if nothing may be written.
@@ -98,16 +98,22 @@ package struct StateDirectory {
 
     /// A mailbox that was made has its segments; an empty directory is a loss, not a beginning.
     func expectMailbox(_ service: ServiceName) throws(StoreError) {
-        let path = mailboxPath(service)
+        try Self.expectMailbox(at: mailboxPath(service))
+    }
+
+    package static func expectMailbox(at path: String) throws(StoreError) {
         var status = stat()
         if unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
             throw .corrupt(place: path, reason: "it is not a directory (a link is not followed)")
         }
-        guard unsafe access(path + ".made", F_OK) == 0 else { return }
+        guard wasMade(path) else { return }
         guard let names = try? DirectoryListing.names(path),
             names.contains(where: { $0.hasSuffix(".segment") })
         else { throw .corrupt(place: path, reason: "every segment is missing") }
     }
+
+    /// Whether the mailbox at `path` was open once.
+    package static func wasMade(_ path: String) -> Bool { unsafe access(path + ".made", F_OK) == 0 }
 
     /// The mailbox is durable: from here on it is expected.
     func noteMailbox(_ service: ServiceName) throws(StoreError) {
@@ -117,64 +123,6 @@ package struct StateDirectory {
             _ = try Descriptor.open(path, flags: O_WRONLY | O_CREAT | O_NOFOLLOW, mode: 0o600)
             try OpenFile.directory("\(self.path)/mailboxes").sync(data: false)
         } catch { throw .system(error) }
-    }
-
-    // MARK: Removed services
-
-    /// What is kept of a service that was removed, besides its mailbox.
-    package struct Removed: Equatable {
-        /// The images it may come back with; `nil`: not known, since its mailbox cannot be read.
-        var images: [ImageDigest]?
-        /// Messages that its mailbox keeps; `nil`: not known.
-        var waiting: UInt64?
-    }
-
-    private func removalPath(_ service: ServiceName) -> String {
-        mailboxPath(service) + ".removed"
-    }
-
-    /// From here on a boot does not start the service without its file. Durable when this returns.
-    func noteRemoval(_ service: ServiceName, _ removed: Removed) throws(SystemError) {
-        let head = "baton-removed 1" + (removed.waiting.map { " \($0)" } ?? "")
-        let lines = [head] + (removed.images?.map(\.description) ?? ["unknown"])
-        try Self.keep(
-            lines.map { $0 + "\n" }.joined(), as: "\(service).removed",
-            in: .directory("\(path)/mailboxes"))
-    }
-
-    /// The service is back. Durable when this returns.
-    func forgetRemoval(_ service: ServiceName) throws(SystemError) {
-        guard unsafe unlink(removalPath(service)) == 0 else {
-            guard errno == ENOENT else { throw .last("remove \(removalPath(service))") }
-            return
-        }
-        try OpenFile.directory("\(path)/mailboxes").sync(data: false)
-    }
-
-    /// The services that were removed and have not come back.
-    package func removals() -> [ServiceName: Removed] {
-        var found: [ServiceName: Removed] = [:]
-        for name in (try? DirectoryListing.names("\(path)/mailboxes")) ?? [] {
-            guard name.hasSuffix(".removed"), let service = ServiceName(name.dropLast(8)) else {
-                continue
-            }
-            var bytes = [UInt8](repeating: 0, count: 1024)
-            var got = 0
-            if let file = try? OpenFile(.open(removalPath(service), flags: O_RDONLY | O_NOFOLLOW)) {
-                got = unsafe pread(file.number, &bytes, bytes.count, 0)
-            }
-            let lines = String(decoding: bytes.prefix(max(0, got)), as: UTF8.self)
-                .split(separator: "\n")
-            let images = lines.dropFirst().map { ImageDigest(hex: $0) }
-            found[service] = Removed(
-                images: got > 0 && images.allSatisfy { $0 != nil }
-                    ? images.compactMap(\.self) : nil,
-                // Older Batons did not write it.
-                waiting: lines.first?.split(separator: " ").dropFirst(2).first.flatMap {
-                    UInt64($0)
-                })
-        }
-        return found
     }
 
     private static func checkFormat(_ path: String) throws(StartRefusal) {
@@ -189,13 +137,29 @@ package struct StateDirectory {
             }
             return
         }
+        if let fault = fault(ofFormat: found, first, path) {
+            throw StartRefusal("\(fault). Nothing was changed")
+        }
+    }
+
+    private static func fault(ofFormat found: [String], _ first: String, _ path: String)
+        -> String?
+    {
         // Features, one a line; those that are compatible do not matter to who does not know them.
         let unknown = first + "\n" != format ? first : found.dropFirst().first { !isCompatible($0) }
-        if let unknown {
-            throw StartRefusal(
-                "\(path) has the format '\(unknown)', this batond knows 'baton-state 1': use the "
-                    + "batond that wrote it. Nothing was changed")
+        return unknown.map {
+            "\(path) has the format '\($0)', this batond knows 'baton-state 1': use the "
+                + "batond that wrote it"
         }
+    }
+
+    /// What keeps batond from working in a directory of this format; nothing is changed.
+    package static func formatFault(of path: String) -> String? {
+        do throws(SystemError) {
+            let file = try OpenFile(.open("\(path)/format", flags: O_RDONLY | O_NOFOLLOW))
+            let found = lines(of: file)
+            return found.first.flatMap { fault(ofFormat: found, $0, path) }
+        } catch { return error.code == ENOENT ? nil : "\(error)" }
     }
 
     private static func isCompatible(_ line: String) -> Bool {
@@ -212,9 +176,18 @@ package struct StateDirectory {
         }
     }
 
+    /// The process that has the lock of a state directory, told without taking it.
+    package static func holder(of path: String) -> Int32? {
+        do throws(SystemError) {
+            let file = OpenFile(try .open("\(path)/lock", flags: O_RDONLY | O_NOFOLLOW))
+            let supposed = text(of: file).flatMap { Int32($0) }
+            return LockTable.holder(of: try file.descriptor.status(), supposed: supposed)
+        } catch { return nil }
+    }
+
     /// Writes a small file, which has its name only once its bytes are durable. Durable itself when
     /// this returns.
-    private static func keep(_ text: String, as name: String, in directory: OpenFile)
+    static func keep(_ text: String, as name: String, in directory: OpenFile)
         throws(SystemError)
     {
         let file = OpenFile(
@@ -240,19 +213,25 @@ package struct StateDirectory {
         } else if errno != EEXIST {
             throw StartRefusal(SystemError.last("make \(path)"))
         }
+        if let fault = fault(of: path) { throw StartRefusal(fault) }
+    }
+
+    /// What keeps batond from working in a directory that is there; nothing is changed.
+    package static func fault(of path: String) -> String? {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else {
-            throw StartRefusal(SystemError.last("look at \(path)"))
+            return "\(SystemError.last("look at \(path)"))"
         }
         guard status.st_mode & S_IFMT == S_IFDIR else {
-            throw StartRefusal("\(path) is not a directory (a symbolic link is not followed)")
+            return "\(path) is not a directory (a symbolic link is not followed)"
         }
         guard status.st_uid == geteuid() || status.st_uid == 0 else {
-            throw StartRefusal("\(path) belongs to user \(status.st_uid), not to batond's")
+            return "\(path) belongs to user \(status.st_uid), not to batond's"
         }
         guard status.st_mode & S_IWOTH == 0 else {
-            throw StartRefusal("\(path) may be written by everybody: chmod o-w \(path)")
+            return "\(path) may be written by everybody: chmod o-w \(path)"
         }
+        return nil
     }
 
     private static func text(of file: OpenFile) -> String? {

@@ -21,6 +21,8 @@ final class DamagedLog {
 
     struct Counts {
         var whole = 0, torn = 0, corrupt = 0
+        /// Of the corrupt ones so many were repaired, with so many messages lost.
+        var repaired = 0, lost = 0
         var sum: Int { whole + torn + corrupt }
     }
 
@@ -93,7 +95,7 @@ final class DamagedLog {
         return .torn(batch: number)
     }
 
-    private func changed(_ name: String, _ range: Range<Int>, _ damaged: Files) -> Bool {
+    func changed(_ name: String, _ range: Range<Int>, _ damaged: Files) -> Bool {
         guard let before = files[name], let after = damaged[name], after.count >= range.upperBound
         else { return true }
         return before[range] != after[range]
@@ -122,6 +124,7 @@ final class DamagedLog {
         damage(&damaged)
         let expected = expected ?? self.expected(damaged)
         try directory.restore(damaged)
+        try checkSurvey(expected, what())
         switch expected {
         case .whole:
             counts.whole += 1
@@ -132,7 +135,40 @@ final class DamagedLog {
         case .corrupt(let place):
             counts.corrupt += 1
             for _ in 0..<2 { try checkIsCorrupt(place, damaged, what()) }
+            // One bit of a byte is as good as another to a checksum.
+            if counts.corrupt % 8 == 1 { try checkSalvage(damaged, what()) }
         }
+    }
+
+    /// What is said of it beforehand is what comes of it.
+    private func checkSurvey(_ expected: Expected, _ what: String) throws {
+        guard let service = ServiceName("test") else { return }
+        let survey = Survey(service, path: directory.path, wasMade: false)
+        switch (expected, survey.end) {
+        case (.whole, .clean), (.torn, .torn): break
+        // No record, only bytes that are not zero: they are made so.
+        case (.whole, .torn(_, 0)): break
+        // Of a batch whose header's first bytes are gone nothing may be left to be dropped.
+        case (.torn, .clean): break
+        case (.corrupt(let place), .refused(.corrupt(let found, _))):
+            try #require(found.contains(place), "\(what): \(found)")
+            return
+        default: Issue.record("\(what): \(expected) is surveyed as \(survey.end)")
+        }
+        let batches = if case .torn(let batch) = expected { batch } else { log.batches.count }
+        let known = try log.known(afterBatches: batches)
+        try #require(survey.appended == known.appended, "\(what)")
+        try #require(survey.standing == known.standing, "\(what)")
+    }
+
+    private lazy var history = try? log.history()
+
+    /// What is kept of it, and what is told of it: the files are what was promised.
+    private func checkSalvage(_ damaged: Files, _ what: String) throws {
+        let repaired = try Repaired(damaged)
+        try repaired.check(against: self, damaged, history: history ?? [], what)
+        counts.lost += repaired.lost.count
+        counts.repaired += 1
     }
 
     private func checkOpens(_ batches: Int, _ what: String, _ goesOn: Bool) throws {

@@ -15,8 +15,8 @@ final class Life {
 
     /// What a mailbox knows.
     struct Known: Equatable, Sendable {
-        var appended: SequenceNumber
-        var standing: MailboxMachine
+        var appended = SequenceNumber.none
+        var standing = MailboxMachine()
     }
 
     init(

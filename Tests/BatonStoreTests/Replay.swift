@@ -7,11 +7,26 @@ extension LogImage {
     /// What is known after the first `count` batches. Every base record on the way must say what
     /// those before it say; that the log begins with.
     func known(afterBatches count: Int) throws(Fault) -> Life.Known {
+        try history(of: batches.prefix(count).flatMap(\.records)).last ?? Life.Known()
+    }
+
+    /// What is known after each record.
+    func history() throws(Fault) -> [Life.Known] { try history(of: records) }
+
+    private func history(of records: [Record]) throws(Fault) -> [Life.Known] {
         var replay = Replay(next: segments.first?.firstSequence ?? 1)
-        for (index, record) in batches.prefix(count).flatMap(\.records).enumerated() {
+        var history: [Life.Known] = []
+        for (index, record) in records.enumerated() {
             try replay.apply(record, isFirst: index == 0)
+            history.append(
+                Life.Known(
+                    appended: SequenceNumber(replay.next - 1), standing: filled(replay.standing)))
         }
-        var standing = replay.standing
+        return history
+    }
+
+    private func filled(_ standing: MailboxMachine) -> MailboxMachine {
+        var standing = standing
         if let state = standing.state { standing.state = filled(state) }
         if case .provisional(let release, var fallback) = standing.tenure,
             let state = fallback.state
@@ -19,7 +34,7 @@ extension LogImage {
             fallback.state = filled(state)
             standing.tenure = .provisional(release, fallback)
         }
-        return Life.Known(appended: SequenceNumber(replay.next - 1), standing: standing)
+        return standing
     }
 
     /// With the bytes that its slot holds, if they are those that the log names.

@@ -25,6 +25,11 @@ final class TemporaryDirectory {
         _ = unsafe rmdir(path)
     }
 
+    /// For who makes it again.
+    func removeItself() throws(SystemError) {
+        guard unsafe rmdir(path) == 0 else { throw .last("remove \(path)") }
+    }
+
     func names() throws(SystemError) -> [String] { try DirectoryListing.names(path) }
 
     func read(_ name: String) throws(SystemError) -> [UInt8] {
