@@ -98,6 +98,12 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
+            name: "BatonCheck",
+            dependencies: [
+                "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "CLinux",
+            ],
+            swiftSettings: strict),
+        .target(
             name: "BatonHost",
             dependencies: ["BatonCore", "BatonWire", "BatonLinux", "CBaton", "CLinux"],
             swiftSettings: strict),
@@ -123,7 +129,7 @@ let package = Package(
         .executableTarget(
             name: "batond",
             dependencies: [
-                "BatonCore", "BatonSupervisor", "BatonSystemd",
+                "BatonCore", "BatonSupervisor", "BatonCheck", "BatonSystemd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

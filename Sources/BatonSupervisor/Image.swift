@@ -8,8 +8,8 @@ import CLinux
 import Crypto
 import Glibc
 
-final class Image {
-    let digest: ImageDigest
+package final class Image {
+    package let digest: ImageDigest
     let memory: OpenFile
     let byteCount: Int
 
@@ -23,13 +23,13 @@ final class Image {
 }
 
 /// Why a file is not taken for an image; said to the operator.
-struct ImageRefusal: Error {
-    var reason: String
+package struct ImageRefusal: Error {
+    package var reason: String
 }
 
 /// Copies a file into a memfd and hashes it, a part in each turn of the loop, so that a large image
 /// does not hold up messages. The file is opened once: what is hashed is what is loaded.
-struct ImageIntake {
+package struct ImageIntake {
     private let path: String
     private let file: OpenFile
     private let memory: OpenFile
@@ -37,7 +37,7 @@ struct ImageIntake {
     private var done = 0
     private var part = [UInt8](repeating: 0, count: FixedLimits.imageStepBytes)
 
-    init(path: String) throws(ImageRefusal) {
+    package init(path: String) throws(ImageRefusal) {
         self.path = path
         let status: stat
         do throws(SystemError) {
@@ -92,7 +92,7 @@ struct ImageIntake {
     }
 
     /// Takes one more part. The image, when that was the last.
-    mutating func step() throws(ImageRefusal) -> Image? {
+    package mutating func step() throws(ImageRefusal) -> Image? {
         do throws(SystemError) {
             let got = try take()
             if got == part.count { return nil }

@@ -6,15 +6,15 @@ import CLinux
 import Glibc
 import Logging
 
-enum PluginDirectory {
-    struct Listing {
+package enum PluginDirectory {
+    package struct Listing {
         /// By service, in the order of their names.
-        var files: [(service: ServiceName, path: String)] = []
+        package var files: [(service: ServiceName, path: String)] = []
         /// Files that look like services and are none, and why.
-        var leftOut: [String] = []
+        package var leftOut: [String] = []
     }
 
-    static func list(_ directory: String) throws(ImageRefusal) -> Listing {
+    package static func list(_ directory: String) throws(ImageRefusal) -> Listing {
         let names: [String]
         let status: stat
         do throws(SystemError) {

@@ -183,6 +183,10 @@ int baton_open_at(int directory, const char *name, int flags, unsigned mode) {
     while (descriptor < 0 && errno == EINTR);
     return descriptor;
 }
+int baton_exchange(const char *one, const char *other) {
+    return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+}
+
 int baton_fcntl_int(int descriptor, int command, int argument) {
     return fcntl(descriptor, command, argument);
 }

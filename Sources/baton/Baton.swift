@@ -11,7 +11,8 @@ struct Baton: ParsableCommand {
         discussion: """
             Each command asks the daemon, batond, whose sockets are in its runtime directory: \
             /run/baton for root, $XDG_RUNTIME_DIR/baton for others, or the one that --runtime or \
-            BATON_RUNTIME names.
+            BATON_RUNTIME names. 'check' and 'repair' read what batond keeps on disk, and need no \
+            daemon.
 
             Exit statuses: 0 done; 1 refused or rolled back, or another error; 3 service not running; 4 no such \
             service; 64 wrong usage; 69 daemon not reachable; 75 timed out.
@@ -30,6 +31,7 @@ struct Baton: ParsableCommand {
                     Reload.self, Upgrade.self, Rollback.self, Confirm.self, Suspend.self,
                     Resume.self, Purge.self,
                 ]),
+            CommandGroup(name: "Look after what is kept", subcommands: [Check.self, Repair.self]),
         ])
 
     // Here too, so that `baton --runtime DIR status` is the same as `baton status --runtime DIR`.

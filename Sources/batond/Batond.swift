@@ -21,14 +21,10 @@ import Logging
             acknowledged is kept, start it again (if it fails again then, the next start serves \
             read-only); 78 the configuration is wrong.
             """,
-        version: "0.2.0")
+        version: "0.2.0",
+        subcommands: [CheckCommand.self, RepairCommand.self])
 
-    @Option(help: "The configuration file; it may be missing unless named here.")
-    var config: String?
-    @Option(help: "The plugin directory.")
-    var plugins: String?
-    @Option(help: "Where mailboxes and images are kept.")
-    var state: String?
+    @OptionGroup var files: FileOptions
     @Option(help: "Where the sockets are.")
     var runtime: String?
     @Option(help: "debug, info, notice, warning, error or critical.")
@@ -99,19 +95,9 @@ import Logging
         return 74
     }
 
-    /// What the file says, and over it the command line: at the start, and again at each reload.
+    /// What the files say, and over it the command line: at the start, and again at each reload.
     func readConfiguration() throws(ConfigurationRefusal) -> Configuration {
-        let places = Places()
-        let file = config ?? places.configurationFile
-        var defaults = Configuration(
-            directories: Configuration.Directories(
-                plugins: places.plugins, state: places.state, runtime: places.runtime),
-            hostProgram: places.hostProgram)
-        defaults.file = file
-        var configuration = try ConfigurationFile.read(
-            file, mayBeMissing: config == nil, into: defaults)
-        if let plugins { configuration.directories.plugins = plugins }
-        if let state { configuration.directories.state = state }
+        var configuration = try files.readConfiguration()
         if let runtime { configuration.directories.runtime = runtime }
         if let level = logLevel.flatMap(Logger.Level.init(rawValue:)) {
             configuration.logLevel = level

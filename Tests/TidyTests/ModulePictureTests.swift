@@ -18,6 +18,9 @@ private let picture: [String: Set<String>] = [
         "Logging", "Crypto",
         "Yams", "Foundation", "FoundationEssentials", "Glibc", "Synchronization",
     ],
+    "BatonCheck": [
+        "BatonCore", "BatonStore", "BatonWire", "BatonLinux", "BatonSupervisor", "CLinux", "Glibc",
+    ],
     "BatonHost": ["BatonCore", "BatonWire", "BatonLinux", "CBaton", "CLinux", "Glibc"],
     "BatonService": ["CBaton"],
     "BatonClient": ["BatonCore", "BatonWire", "BatonLinux", "FoundationEssentials", "Glibc"],
@@ -35,7 +38,8 @@ private let picture: [String: Set<String>] = [
     "baton-fuzz": ["BatonFuzz", "Glibc"],
     "baton-simulate": ["BatonSimulator", "BatonLinux", "CLinux", "ArgumentParser", "Glibc"],
     "batond": [
-        "BatonCore", "BatonSupervisor", "BatonSystemd", "ArgumentParser", "Logging", "Glibc",
+        "BatonCore", "BatonSupervisor", "BatonCheck", "BatonSystemd", "ArgumentParser", "Logging",
+        "Glibc",
     ],
     "baton-host": ["BatonHost", "Glibc"],
     "baton": ["BatonClient", "ArgumentParser", "FoundationEssentials", "Glibc"],

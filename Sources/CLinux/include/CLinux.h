@@ -64,6 +64,8 @@ int baton_sandbox(void);
 /* Syscalls without a wrapper that Swift can see. */
 int baton_memfd(const char *name);
 int baton_open_at(int directory, const char *name, int flags, unsigned mode);
+/* Exchanges two names, in one step: a crash leaves the one or the other. 0, or -1 with errno. */
+int baton_exchange(const char *one, const char *other);
 int baton_fcntl_int(int descriptor, int command, int argument);
 int baton_seal_memfd(int descriptor, int also_writes);
 /* Whether a descriptor is memory, which can be read without waiting. */
