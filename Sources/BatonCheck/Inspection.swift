@@ -93,6 +93,12 @@ package struct Inspection {
         let service = mailbox.service
         let path = MailboxCondition.path(of: service, state)
         if let finding = mailbox.finding { findings.append(finding) }
+        for slot in mailbox.survey.damagedSlots {
+            add(
+                .noted, service, place: slot,
+                what: "the state it should hold is not needed: batond comes to it again by the "
+                    + "messages since the one before, or, of a way back, does without")
+        }
         for name in mailbox.survey.unknownFiles {
             add(.noted, service, place: "\(path)/\(name)", what: "not of Baton, left alone")
         }

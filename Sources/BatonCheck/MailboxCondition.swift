@@ -52,7 +52,8 @@ package struct MailboxCondition: Sendable {
         case nil: if case .torn = survey.end { .torn } else { .clean }
         case .corrupt: .damaged
         case .newerFormat: .newerFormat
-        case .system, .full, .noRoom, .deadLettersFull, .idsFull, .tooLarge: .unreadable
+        case .system, .full, .noRoom, .slowDisk, .deadLettersFull, .idsFull, .tooLarge:
+            .unreadable
         }
     }
 
@@ -66,7 +67,7 @@ package struct MailboxCondition: Sendable {
                     + "says first what can be kept")
         case .newerFormat:
             Finding(kind: .refused, service: service, what: fault.map { "\($0)" } ?? "")
-        case .system, .full, .noRoom, .deadLettersFull, .idsFull, .tooLarge:
+        case .system, .full, .noRoom, .slowDisk, .deadLettersFull, .idsFull, .tooLarge:
             Finding(
                 kind: .damaged, service: service, what: fault.map { "\($0)" } ?? "",
                 next: "see that batond's user may read it, and that the disk can be read")

@@ -38,7 +38,9 @@ struct Batch {
     }
 
     /// Whether every record of it is there and valid.
-    func isWhole(_ bytes: UnsafeRawBufferPointer, seed: UInt32, ofAnyEpoch: Bool) -> Bool {
+    func isWhole(
+        _ bytes: UnsafeRawBufferPointer, seed: UInt32, ofAnyEpoch: Bool = false
+    ) -> Bool {
         var offset = range.lowerBound + Mailbox.batchBytes
         var count: UInt32 = 0
         while offset < range.upperBound {

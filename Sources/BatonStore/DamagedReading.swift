@@ -29,7 +29,9 @@ struct DamagedReading {
         var seed: UInt32
     }
 
-    private let directory: OpenFile
+    let directory: OpenFile
+    /// Its identity, as most of its files bear it.
+    let mailbox: [UInt8]?
     private var segments: [Segment] = []
     /// Up to where something in the log says that it had been durable.
     private var proven = LogPosition(word: 0)
@@ -70,6 +72,7 @@ struct DamagedReading {
         headers = headers.filter { $0.key == $0.value.ordinal }
         let counts = Dictionary(headers.values.map { ($0.mailbox, 1) }, uniquingKeysWith: +)
         let mailbox = counts.max { $0.value < $1.value }?.key
+        self.mailbox = mailbox
         for ordinal in ordinals {
             let header = headers[ordinal].flatMap { $0.mailbox == mailbox ? $0 : nil }
             if let seed = Self.seed(ordinal, mailbox, directory) {

@@ -13,7 +13,7 @@ import Glibc
 
 package struct Salvage {
     /// What the repaired mailbox knows.
-    package private(set) var standing: MailboxMachine
+    package internal(set) var standing: MailboxMachine
     /// The last message there was, as far as the log tells.
     package private(set) var appended: SequenceNumber
     /// Messages that are gone, in order: accepted, and their effect is nowhere.
@@ -22,12 +22,12 @@ package struct Salvage {
     /// they led to is.
     package private(set) var again: ClosedRange<UInt64>?
     /// What a provisional release could be rolled back to, and cannot any more.
-    package private(set) var droppedFallback: MailboxMachine.Release?
+    package internal(set) var droppedFallback: MailboxMachine.Release?
     /// Something is missing at the log's end: what it was cannot be known.
     package private(set) var isEndMissing = false
 
     private let service: ServiceName
-    private var reading: DamagedReading
+    private(set) var reading: DamagedReading
 
     /// Messages that wait and are there.
     package var waitingCount: UInt64 {
@@ -52,6 +52,7 @@ package struct Salvage {
         reading = walked
         standing = content.standing
         appended = content.appended
+        try takeState(from: path)
         isEndMissing = content.isHoleLast || content.isEmpty
         if let fallback = standing.fallback {
             let lost = content.missing(after: fallback.settled, through: standing.settled)
@@ -177,7 +178,8 @@ package struct Salvage {
         var mailbox = Mailbox(
             service: service, directory: directory, segments: [Segment(header: header)],
             active: active, standing: base, appended: base.settled, epoch: header.epoch,
-            batchNumber: 0, chain: 0, end: Segment.headerBytes, hasSpareOf: nil, byteLimit: .max)
+            batchNumber: 0, chain: 0, end: Segment.headerBytes, hasSpareOf: nil, byteLimit: .max,
+            variant: .standard, lost: nil)
         try mailbox.beginLife()
         return mailbox
     }

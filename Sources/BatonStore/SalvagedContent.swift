@@ -67,7 +67,7 @@ struct SalvagedContent {
             _ = unsafe log.apply(record, payload)
         } else if record.kind == .settle {
             noteSettled(record.sequence)
-            let hasState = record.flags & Record.hasState != 0
+            let hasState = record.flags & (Record.hasState | Record.namesSlot) != 0
             guard isExact || hasState else { return }
             if unsafe log.apply(record, payload), hasState { isExact = true }
         } else if record.kind == .base {

@@ -25,6 +25,8 @@ package struct Survey: Sendable {
     package let segmentCount: Int
     package let byteCount: Int
     package let unknownFiles: [String]
+    /// Slots that are damaged, each with what is wrong with it, while recovery can do without.
+    package let damagedSlots: [String]
 
     package var unsettledCount: UInt64 { appended.distance(from: standing.settled) }
 
@@ -59,6 +61,8 @@ package struct Survey: Sendable {
         goodThrough = recovery?.goodThrough
         byteCount = recovery?.segments.reduce(0) { $0 + $1.byteCount } ?? 0
         unknownFiles = recovery?.report.unknownFiles ?? []
+        damagedSlots = [recovery?.report.damagedSlot, recovery?.report.damagedFallback]
+            .compactMap(\.self)
     }
 }
 
@@ -72,7 +76,9 @@ extension Recovery {
         do throws(StoreError) {
             let listing = try list()
             count = listing.ordinals.count
-            guard let torn = try readAll(listing), let place = goodThrough,
+            let torn = try readAll(listing)
+            try readSlots()
+            guard let torn, let place = goodThrough,
                 !torn.range.isEmpty || !torn.segments.isEmpty
             else { return (.clean, count) }
             return (.torn(at: place, byteCount: torn.byteCount), count)
