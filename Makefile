@@ -21,7 +21,7 @@ BUILD ?= .build/release
 VENV := .build/venv
 # From Debian: to build and run it, to test it, and to compare it.
 PACKAGES := libsystemd-dev pkg-config socat
-TEST_PACKAGES := redis-tools systemd-container python3-venv libfuse3-dev xfsprogs
+TEST_PACKAGES := redis-tools systemd-container python3-venv libfuse3-dev xfsprogs libfaketime
 BENCH_PACKAGES := python3 erlang-base
 
 .DEFAULT_GOAL := build

@@ -10,8 +10,32 @@ package struct DaemonStatus: Codable, Equatable, Sendable {
     /// `running`, `reloading`, `stopping`.
     package var state: String
     package var services: [ServiceStatus]
+    /// `nil` from a batond before 0.3.
+    package var clients: ClientsStatus?
     /// Services that were removed and have not come back.
     package var removed: [RemovedService]?
+}
+
+/// Those who are connected, and those who were refused; counted since batond's start.
+package struct ClientsStatus: Codable, Equatable, Sendable {
+    package var connected: Int
+    /// As many as there may be, of `connections` and of the limit of descriptors.
+    package var places: Int
+    /// Memory that they take in batond.
+    package var bytes: Int
+    package var accepted: Int
+    package var refusedBusy: Int
+    package var refusedBusyUid: Int
+    package var refusedNoDescriptor: Int
+    package var refusedDenied: Int
+    /// They ended within a message.
+    package var discardedUnfinished: Int
+    package var closedTooBig: Int
+    package var closedProtocol: Int
+    /// They did not read their replies, or stopped within a large message.
+    package var closedStalled: Int
+    /// For want of memory.
+    package var closedBusy: Int
 }
 
 /// A service without a file, whose mailbox is kept.

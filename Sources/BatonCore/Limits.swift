@@ -14,6 +14,10 @@ package struct Limits: Equatable, Sendable {
     package var mailboxBytes = 1 << 30
     /// Client connections in all.
     package var connections = 1024
+    /// Client connections of one user; three quarters of all if not said.
+    package var connectionsPerUser: Int?
+    /// Bytes for the input and the replies of all clients together.
+    package var clientsBytes = 256 << 20
     /// Bytes of replies waiting in one connection before it is read no further.
     package var repliesBytes = 4 << 20
     /// Messages of one connection without a reply before it is read no further.
@@ -50,6 +54,11 @@ package struct Limits: Equatable, Sendable {
     package var attempts: UInt32 = 3
 
     package init() {}
+
+    /// Nobody takes the last places of all.
+    package var connectionsOfOneUser: Int { connectionsPerUser ?? max(1, connections * 3 / 4) }
+    /// A few of the largest messages fit in any case.
+    package var clientsBudget: Int { max(clientsBytes, 8 * messageBytes) }
 }
 
 /// What formats and protocols rest on.
@@ -71,16 +80,41 @@ package enum FixedLimits {
     package static let descriptorsPerService = 24
     /// Connections to control.sock beyond the limit of all.
     package static let controlConnections = 16
-    /// Bytes read from one client in one turn of the loop, so that one cannot starve the others.
-    package static let readBytes = 256 << 10
-    /// With more replies than this waiting for one client its service waits for it, as long as it
-    /// reads `fastReadingBytes` a second; else it is closed.
+    /// Bytes read from one client in one turn of the loop, and from all of them, so that nobody waits
+    /// long for the others; with very many at once each is read so much at least.
+    package static let readBytes = 64 << 10
+    package static let readBytesOfAll = 256 << 10
+    package static let readBytesAtLeast = 2 << 10
+    /// Unfinished input of one client that is copied to what comes next; with more of it, that is
+    /// copied behind it instead.
+    package static let shortInputBytes = 8 << 10
+    /// Bytes of answers to one client in one turn, other than replies of services.
+    package static let answerBytes = 16 << 10
+    /// What a client may always have in memory, however much others have.
+    package static let leastClientBytes = 16 << 10
+    /// Beside its bytes, what a reply costs that waits behind another.
+    package static let parkedReplyBytes = 96
+    /// An output queue keeps so much memory when it is empty.
+    package static let idleOutputBytes = 16 << 10
+    /// A client for which more replies wait holds up its service, as one that had asked a suspended
+    /// service for much; but is closed unless it takes so many bytes in each such time.
     package static let hardRepliesBytes = 16 << 20
-    package static let fastReadingBytes = 4 << 20
+    package static let heldUpSpan = Moment.Span.milliseconds(250)
+    package static let heldUpBytes = 1 << 20
+    /// Each client that was closed for it halves that time for the next, until there was none for so
+    /// long.
+    package static let heldUpMemory = Moment.Span.seconds(10)
+    /// How long what waits of one connection may keep its service busy, and how many messages it may
+    /// be at least, and before it is known how long one takes.
+    package static let aheadSpan = Moment.Span.milliseconds(1)
+    package static let aheadAtLeast: UInt64 = 16
+    package static let aheadAtFirst: UInt64 = 64
+    /// Warnings about clients that are refused come no more often.
+    package static let warningSpan = Moment.Span.seconds(10)
+    /// When no descriptor is left even to refuse a client, nobody is looked at for so long.
+    package static let descriptorPause = Moment.Span.milliseconds(100)
     /// The ring of outcomes between a host and the supervisor.
     package static let ringBytes = 256 << 10
-    /// Outcomes taken from one host in one turn of the loop.
-    package static let outcomesPerTurn = 8192
     /// Bytes of one frame on the channel to a host.
     package static let frameBytes = 4096
     /// Frames of one host in one second before it is taken for hostile.

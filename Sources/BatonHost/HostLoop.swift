@@ -56,6 +56,7 @@ import Glibc
     /// - Parameter memoryLimit: bytes of memory that this process may have for data; 0: no limit.
     package static func main(supervisor: Int32, memoryLimit: UInt64) -> Never {
         guard baton_die_with_parent(supervisor) != 0 else { exit(0) }
+        baton_die_first_of_memory()
         if memoryLimit > 0 {
             var limit = rlimit(
                 rlim_cur: rlim_t(memoryLimit), rlim_max: rlim_t(memoryLimit))

@@ -13,7 +13,7 @@ package enum UnixSocket {
 
     /// Listens at `path`. A socket file that is there, from a daemon that was killed, is replaced in
     /// one step; so hold the state directory's lock.
-    package static func listen(path: String, mode: UInt32, backlog: Int32 = 1024)
+    package static func listen(path: String, mode: UInt32, backlog: Int32 = 4096)
         throws(SystemError) -> Descriptor
     {
         let made = try Descriptor(

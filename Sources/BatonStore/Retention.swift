@@ -44,6 +44,9 @@ extension Mailbox {
         return kept
     }
 
+    /// Whether only the present segment still takes messages.
+    package var isFull: Bool { isFull(byteLimit) }
+
     /// Whether there may be no further segment of messages. What is kept for a rollback is not the
     /// senders' fault; and a single segment, all of it settled, goes as soon as there is another.
     func isFull(_ limit: Int) -> Bool {

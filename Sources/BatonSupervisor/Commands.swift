@@ -2,6 +2,7 @@
 // asked, and how it is answered. The files Commands... have the commands. Runs in batond.
 
 import BatonCore
+import BatonLinux
 import BatonWire
 import Glibc
 
@@ -12,8 +13,13 @@ extension Supervisor {
         _ input: UnsafeMutableRawBufferPointer, of connection: Connection, mayChange: Bool,
         consumed: inout Int
     ) -> Bool {
+        let ahead = ahead(of: connection)
+        let before = connection.output.end
         while connection.state == .open {
-            guard mayTakeMore(connection) else { return false }
+            guard connection.pendingCount < ahead, connection.bufferedCount < repliesBytes / 2,
+                // Answers that are made at once cost time: the others have their turn in between.
+                connection.output.end - before < FixedLimits.answerBytes
+            else { return false }
             let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: input[consumed...])
             switch unsafe connection.commands.next(rest) {
             case .needMore: return true
@@ -30,11 +36,6 @@ extension Supervisor {
         // Refused, or it has said QUIT: what is behind that does not matter.
         consumed = input.count
         return true
-    }
-
-    private func mayTakeMore(_ connection: Connection) -> Bool {
-        connection.pendingCount < UInt64(configuration.limits.repliesPending)
-            && connection.bufferedCount < configuration.limits.repliesBytes
     }
 
     /// One command: its arguments lie in the input buffer while it is executed.
@@ -59,6 +60,12 @@ extension Supervisor {
         let slot = connection.takeSlots(1)
         flushes(connection)
         guard let name = unsafe CommandName(command.bytes(0)) else {
+            guard unsafe command.bytes(0).allSatisfy({ 0x21...0x7e ~= $0 }) else {
+                return refuse(
+                    connection, "PROTOCOL",
+                    "this is no command: send RESP arrays of bulk strings or an inline command",
+                    at: slot)
+            }
             let text = command.text(0).prefix(64)
             return connection.replyError(
                 slot, "ERR", "unknown command '\(text)': COMMAND lists those there are")
@@ -104,7 +111,7 @@ extension Supervisor {
     /// - Parameter mayLeave: also one that is being removed.
     func service(_ command: Command, _ slot: UInt64, mayLeave: Bool = false) -> Service? {
         let connection = command.connection
-        if let last = connection.lastService, last.removal == nil,
+        if let last = connection.lastService, last.removal == nil, last.settings.access == nil,
             unsafe last.isNamed(command.bytes(1))
         {
             return last
@@ -112,6 +119,14 @@ extension Supervisor {
         let text = command.text(1)
         if let name = ServiceName(text) {
             if let service = services[name] {
+                guard service.admits(connection) else {
+                    audit(connection.peer, refusedBy: service)
+                    connection.replyError(
+                        slot, "DENIED",
+                        "user \(connection.peer.uid) may not use \(name): see allow_users in its "
+                            + "configuration")
+                    return nil
+                }
                 guard service.removal == nil || mayLeave else {
                     connection.replyError(
                         slot, "NOSERVICE",

@@ -72,7 +72,7 @@ package struct Configuration: Sendable {
             durability: own.durability ?? durability, restart: own.restart ?? .permanent,
             probation: own.probation ?? probation, rehearse: own.rehearse ?? 0,
             rehearseAllow: own.rehearseAllow ?? 0, restarts: own.restarts ?? limits.restarts,
-            restartPeriod: own.restartPeriod ?? limits.restartPeriod)
+            restartPeriod: own.restartPeriod ?? limits.restartPeriod, access: own.access)
     }
 
     package func group(of service: ServiceName) -> Group? {

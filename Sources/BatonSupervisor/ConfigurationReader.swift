@@ -45,6 +45,9 @@ struct ConfigurationReader {
             case "ids_bytes": limits.ids.bytes = try bytes(value, (64 << 10)...(64 << 20))
             case "ids_age": limits.ids.ageMilliseconds = try span(value).milliseconds
             case "connections": limits.connections = try count(value, 1...1_000_000)
+            case "connections_per_uid":
+                limits.connectionsPerUser = try count(value, 1...1_000_000)
+            case "clients_bytes": limits.clientsBytes = try bytes(value, (8 << 20)...(1 << 40))
             case "replies_bytes": limits.repliesBytes = try bytes(value, (64 << 10)...(1 << 30))
             case "replies_pending": limits.repliesPending = try count(value, 1...(1 << 30))
             case "prepare_timeout": limits.prepareTimeout = try span(value)
@@ -64,7 +67,8 @@ struct ConfigurationReader {
             default:
                 throw unknown(
                     key,
-                    "message_bytes, state_bytes, mailbox_bytes, ids, ids_bytes, ids_age, connections, replies_bytes, "
+                    "message_bytes, state_bytes, mailbox_bytes, ids, ids_bytes, ids_age, "
+                        + "connections, connections_per_uid, clients_bytes, replies_bytes, "
                         + "replies_pending, prepare_timeout, suspend_timeout, migrate_timeout, "
                         + "replay_timeout, "
                         + "handle_timeout, drain_timeout, stop_timeout, shutdown_timeout, "
@@ -87,11 +91,17 @@ struct ConfigurationReader {
             case "rehearse_allow": own.rehearseAllow = try count(value, 0...1_000_000)
             case "restarts": own.restarts = try count(value, Self.restarts)
             case "restart_period": own.restartPeriod = try span(value)
+            case "allow_users":
+                own.access = own.access ?? AccessList()
+                own.access?.users = try accounts(value, AccessList.user, "user")
+            case "allow_groups":
+                own.access = own.access ?? AccessList()
+                own.access?.groups = try accounts(value, AccessList.group, "group")
             default:
                 throw unknown(
                     key,
                     "durability, restart, probation, rehearse, rehearse_allow, restarts, "
-                        + "restart_period")
+                        + "restart_period, allow_users, allow_groups")
             }
         }
         return own
@@ -154,6 +164,20 @@ struct ConfigurationReader {
     }
 
     // MARK: Values
+
+    private func accounts(_ node: Node, _ find: (String) -> UInt32?, _ kind: String)
+        throws(ConfigurationRefusal) -> Set<UInt32>
+    {
+        var numbers: Set<UInt32> = []
+        for each in try list(node) {
+            guard let number = each.string.flatMap(find) else {
+                throw refusal(
+                    each, "there is no \(kind) '\(each.string ?? "")': use a name or a number")
+            }
+            numbers.insert(number)
+        }
+        return numbers
+    }
 
     private static let restarts = 0...1000
 

@@ -31,10 +31,16 @@ final class Connection {
     private var socket: Descriptor?
     let number: Int32
     var state = State.open
-    /// Read and not yet parsed: half a line, or what back-pressure holds up.
-    var carry: [UInt8] = []
-    /// `carry` may hold whole messages, which are not taken yet: nothing is read before they are.
+    /// Read and not yet taken: half a message, or what back-pressure holds up.
+    var input: [UInt8] = []
+    /// `input` may hold whole messages, which are not taken yet: nothing is read before they are.
     var isHeldBack = false
+    /// Its service's mailbox is full: it is among those that wait for room.
+    var isWaitingForRoom = false
+    /// It has closed its end; what it had sent is still taken.
+    var hasGone = false
+    /// When something of it was read last.
+    var lastInput = Moment(nanoseconds: 0)
     var lines: LineParser
     var commands: RESPParser
     var writer = RESPWriter()
@@ -49,10 +55,15 @@ final class Connection {
     var stalledSince: Moment?
     var isInGathering = false
     var isToFlush = false
+    var isToResume = false
     /// A timer looks after its reading.
     var isTimed = false
     /// A timer looks after its speed.
     var isRushed = false
+    /// A timer looks after the rest of its message.
+    var isExpectedToSend = false
+    /// The bytes that are accounted for it.
+    var charged = 0
     private var interest = EventLoop.Interest.readable
 
     // Each message or command has a slot; replies leave in the order of slots.
@@ -103,6 +114,10 @@ final class Connection {
     var pendingCount: UInt64 { nextSlot - headSlot }
     /// Bytes of replies that are kept for this client.
     var bufferedCount: Int { output.unsentCount + parkedCount }
+    /// Bytes of memory that it takes.
+    var byteCount: Int { input.capacity + output.capacity + parkedCount }
+    /// Whether it is not read for now.
+    var isPaused: Bool { isHeldBack || hasGone || !interest.contains(.readable) }
     var isFinished: Bool {
         switch state {
         case .open: false
@@ -135,7 +150,7 @@ final class Connection {
         } else if slot > headSlot, parked[slot] == nil {
             var bytes: [UInt8] = []
             append(&bytes)
-            parkedCount += bytes.count
+            parkedCount += bytes.count + FixedLimits.parkedReplyBytes
             parked[slot] = Parked(bytes: bytes, gated: gated)
         }
     }
@@ -181,7 +196,7 @@ final class Connection {
 
     private func unpark() {
         while let next = parked.removeValue(forKey: headSlot) {
-            parkedCount -= next.bytes.count
+            parkedCount -= next.bytes.count + FixedLimits.parkedReplyBytes
             output.append(gated: next.gated) { $0.append(contentsOf: next.bytes) }
             headSlot += 1
         }
@@ -214,8 +229,12 @@ final class Connection {
         return errno == EAGAIN ? nil : 0
     }
 
-    /// Sends what may go. False if the client has gone.
+    /// Sends what may go. False if the client has gone; what it is sent from then on is dropped.
     func flush(now: Moment) -> Bool {
+        if hasGone {
+            unsafe output.send { $0.count }
+            return true
+        }
         var alive = true
         let before = output.unsentCount
         let number = number
@@ -239,6 +258,16 @@ final class Connection {
 
     /// Closes the socket now; others may still hold this object.
     func shutDown() { socket = nil }
+
+    /// It is closed: nothing is kept of it either.
+    func letGo() {
+        shutDown()
+        input = []
+        parked = [:]
+        parkedCount = 0
+        output = OutputQueue()
+        deadlines = CallDeadlines()
+    }
 
     /// What to wait for, given whether it is to be read.
     func wanted(reading: Bool) -> EventLoop.Interest? {

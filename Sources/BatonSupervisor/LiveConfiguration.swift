@@ -38,6 +38,8 @@ extension Supervisor {
     /// Everything that is said in it holds from here on.
     func apply(_ new: Configuration) {
         configuration = new
+        memory.budget = new.limits.clientsBudget
+        checkPlaces()
         logger.logLevel = new.logLevel
         for service in services.values { service.settingsChanged() }
         regroup()
@@ -45,6 +47,17 @@ extension Supervisor {
 }
 
 extension Service {
+    /// Who may no longer talk to it is closed.
+    private func closeThoseNotAdmitted() {
+        for connection in supervisor.connections.values {
+            guard case .lines(let service) = connection.wire, service === self,
+                !admits(connection)
+            else { continue }
+            supervisor.audit(connection.peer, refusedBy: self)
+            supervisor.close(connection)
+        }
+    }
+
     /// Takes what the configuration says now.
     func settingsChanged() {
         let configuration = supervisor.configuration
@@ -54,6 +67,7 @@ extension Service {
             restarts: settings.restarts, period: settings.restartPeriod, type: settings.restart)
         mailbox.byteLimit = configuration.limits.mailboxBytes
         releaseHeldUp()
+        if settings.access != old.access { closeThoseNotAdmitted() }
         // A release on probation begins the new one.
         if settings.probation != old.probation, probationEnds != nil { beginProbation() }
         guard durability != old.durability else { return }

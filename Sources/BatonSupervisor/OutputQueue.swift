@@ -4,6 +4,7 @@
 // three marks: `end` (appended), `committing` (covered by the sync under way), `released` (durable, or
 // not in need of it). Nothing beyond `released` is ever handed to the socket.
 
+import BatonCore
 import BatonLinux
 import BatonWire
 import Glibc
@@ -57,6 +58,10 @@ struct OutputQueue: ~Copyable {
     var hasReleased: Bool { released > sent }
     /// Whether something waits for a commit that has not begun.
     var isGathering: Bool { end > committing }
+    /// Whether something waits for a commit, begun or not, and nothing else can be sent.
+    var isCommitting: Bool { released == sent && end > released }
+    /// Bytes of memory.
+    var capacity: Int { bytes.capacity }
 
     /// Appends with `append`, which may only add. What is `gated` waits for the next commit.
     @inline(__always)
@@ -112,8 +117,8 @@ struct OutputQueue: ~Copyable {
 
     private mutating func compact() {
         if sent == end {
-            // Keeps a moderate allocation for the next replies.
-            bytes.removeAll(keepingCapacity: bytes.capacity <= 1 << 20)
+            // Keeps a small allocation for the next replies: there may be ten thousand such queues.
+            bytes.removeAll(keepingCapacity: bytes.capacity <= FixedLimits.idleOutputBytes)
             start = sent
         } else if sent - start > 1 << 20, sent - start > bytes.count / 2 {
             bytes.removeFirst(sent - start)

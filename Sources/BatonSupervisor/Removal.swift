@@ -119,7 +119,7 @@ extension Supervisor {
     private func turnAway(_ connection: Connection) {
         guard connection.state == .open else { return }
         connection.state = .inputEnded
-        connection.carry = []
+        connection.input = []
         connection.isHeldBack = false
         flushes(connection)
     }
@@ -231,7 +231,6 @@ extension Supervisor {
         }
         for call in service.repeats.values.joined() { tell(call.connection, call.slot) }
         service.repeats = [:]
-        service.releaseHeldUp()
     }
 
     /// It stays as it was.

@@ -102,17 +102,25 @@ package final class Service {
     var afterTaking: [() -> Void] = []
     /// There was no room to copy the state: it is not tried again for a while.
     var copyIsPutOff = false
-    private weak var overfull: Connection?
+    /// How long it waits for such a client to read.
+    var patience = Patience()
+    /// A client as in `isHeldUpByClient`.
+    weak var overfull: Connection?
     /// The clients that got replies while outcomes were taken.
-    private var repliedTo: [Connection] = []
+    var repliedTo: [Connection] = []
 
     // What the turn has to do.
     var isTouched = false
     var wantsCommit = false
     var commitsSoon = false
     var isBusy = false
-    /// Clients held up until there is room in the mailbox.
+    /// Clients held up until there is room in the mailbox, or it is known whether the service leaves.
     var heldUp: [Connection] = []
+    /// The segment that was written when there was no room.
+    var fullSegment: UInt32?
+    /// How fast it is, and since when there has been a message to handle.
+    var pace = Pace()
+    var busySince: Moment?
     var connectionCount = 0
 
     init(_ name: ServiceName, mailbox: consuming Mailbox, supervisor: Supervisor) {
@@ -148,11 +156,11 @@ package final class Service {
     ) -> Absorbed {
         // Whether it leaves is not certain yet: its clients wait to hear.
         guard removal == nil else {
-            heldUp.append(connection)
+            holdUp(connection)
             return .enough
         }
-        let limit = supervisor.configuration.limits.repliesPending
-        let room = UInt64(limit) - min(UInt64(limit), connection.pendingCount)
+        let window = window
+        let room = window - min(window, connection.pendingCount)
         let before = mailbox.appended
         let result = unsafe Self.append(
             lines: input, &connection.lines, to: &mailbox, atMost: room, consumed: &consumed)
@@ -209,7 +217,8 @@ package final class Service {
     private func refusal(_ error: StoreError, holdingUp connection: Connection) -> Absorbed {
         switch error {
         case .full:
-            heldUp.append(connection)
+            holdUp(connection)
+            fullSegment = mailbox.readable.segment
             makeRoom()
             return .enough
         case .noRoom: return .readOnly("\(error)")
@@ -269,6 +278,7 @@ package final class Service {
             }
         }
         host.outcomesTaken()
+        note(pace: cursor.distance(from: mailbox.standing.settled))
         precondition(
             waiting.count == mailbox.appended.distance(from: cursor),
             "\(name): \(waiting.count) wait for the outcomes after \(cursor)")
@@ -304,22 +314,6 @@ package final class Service {
         for connection in repliedTo { supervisor.close(connection) }
         repliedTo = []
         if waitsForRoom { host.kill(reason) } else { violation(host, reason) }
-    }
-
-    /// A client has asked for more than its queue may hold, before anybody could know. The others
-    /// wait for it, as long as it reads fast.
-    var isHeldUpByClient: Bool {
-        guard let connection = overfull, connection.state != .closed else { return false }
-        return connection.bufferedCount > FixedLimits.hardRepliesBytes
-    }
-
-    func note(replyTo connection: Connection) {
-        if connection.bufferedCount > FixedLimits.hardRepliesBytes {
-            overfull = connection
-            supervisor.expectFastReading(of: connection)
-        }
-        if repliedTo.last !== connection { repliedTo.append(connection) }
-        if isGated { supervisor.gathers(connection) } else { supervisor.flushes(connection) }
     }
 
     /// Replies taken before their place is noted for a rehearsal.
@@ -415,14 +409,8 @@ package final class Service {
         if !isGated, mailbox.couldLetGo { supervisor.commits(self) }
         if durability == .interval { supervisor.commitsSoon(self) }
         publish()
+        if busySince == nil, !waiting.isEmpty { busySince = supervisor.now }
         supervisor.noteBusy(self)
-    }
-
-    func releaseHeldUp() {
-        guard !heldUp.isEmpty else { return }
-        let released = heldUp
-        heldUp = []
-        for connection in released { supervisor.resumes(connection) }
     }
 
     // MARK: Durability

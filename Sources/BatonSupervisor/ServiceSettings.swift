@@ -14,10 +14,12 @@ package struct ServiceSettings: Equatable, Sendable {
     /// Restarts of a host within `restartPeriod` before the service is stopped.
     package var restarts: Int
     package var restartPeriod: Moment.Span
+    /// Who may talk to it; `nil`: whom its socket's mode lets in.
+    package var access: AccessList?
 
     package init(
         durability: Durability, restart: RestartType, probation: Moment.Span, rehearse: Int,
-        rehearseAllow: Int, restarts: Int, restartPeriod: Moment.Span
+        rehearseAllow: Int, restarts: Int, restartPeriod: Moment.Span, access: AccessList? = nil
     ) {
         self.durability = durability
         self.restart = restart
@@ -26,6 +28,7 @@ package struct ServiceSettings: Equatable, Sendable {
         self.rehearseAllow = rehearseAllow
         self.restarts = restarts
         self.restartPeriod = restartPeriod
+        self.access = access
     }
 
     /// What is set for one service alone; `nil`: as for all.
@@ -37,6 +40,7 @@ package struct ServiceSettings: Equatable, Sendable {
         package var rehearseAllow: Int?
         package var restarts: Int?
         package var restartPeriod: Moment.Span?
+        package var access: AccessList?
 
         package init() {}
     }

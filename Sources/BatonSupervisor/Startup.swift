@@ -29,6 +29,7 @@ extension Supervisor {
                 "it was removed, and its mailbox is kept", metadata: ["service": "\(name)"])
         }
         for name in names.sorted() { _ = open(name) }
+        checkPlaces()
         if names.isEmpty {
             logger.warning(
                 """

@@ -36,9 +36,10 @@ package struct StateDirectory {
                 "another batond (process \(Self.text(of: lock) ?? "unknown")) uses \(path): stop it, or give "
                     + "this one another --state")
         }
-        try Self.put("\(getpid())\n", into: lock)
+        // Before anything is written.
         try Self.checkMailboxes(path)
         try Self.checkFormat(path)
+        try Self.put("\(getpid())\n", into: lock)
         try Self.make("\(path)/mailboxes", mode: 0o700)
         try Self.make("\(path)/images", mode: 0o700)
         do throws(SystemError) {

@@ -17,6 +17,7 @@ enum StatusReport {
                 "uptime_seconds",
                 supervisor.now.since(supervisor.started).nanoseconds / 1_000_000_000)
             json.member("state", supervisor.stateText)
+            json.object("clients") { writeClients(of: supervisor, to: &$0) }
             json.array("services") { json in
                 for service in supervisor.services.values.sorted(by: { $0.name < $1.name }) {
                     json.object { write(service, to: &$0) }
@@ -91,11 +92,25 @@ enum StatusReport {
         process_id:\(getpid())\r
         # Clients\r
         connected_clients:\(supervisor.connections.count)\r
+        maxclients:\(supervisor.places)\r
+        clients_bytes:\(supervisor.memory.used)\r
+        clients_accepted:\(supervisor.counters.accepted)\r
+        \(ClientCounters.Reason.allCases.map { "clients_\($0.name):\(supervisor.counters.count($0))\r\n" }.joined())\
         # Stats\r
         commits:\(supervisor.commit.count)\r
         services:\(supervisor.services.count)\r
 
         """
+    }
+
+    private static func writeClients(of supervisor: Supervisor, to json: inout JSONText) {
+        json.member("connected", supervisor.connections.count)
+        json.member("places", supervisor.places)
+        json.member("bytes", supervisor.memory.used)
+        json.member("accepted", supervisor.counters.accepted)
+        for reason in ClientCounters.Reason.allCases {
+            json.member(reason.name, supervisor.counters.count(reason))
+        }
     }
 
     private static func write(_ service: Service, to json: inout JSONText) {

@@ -51,11 +51,15 @@ import Logging
     var quarantined: [ServiceName: String] = [:]
     var listeners: [Listener] = []
     var connections: [ObjectIdentifier: Connection] = [:]
+    var connectionsOfUser: [UInt32: Int] = [:]
+    var counters = ClientCounters()
+    /// What clients take of batond's memory.
+    var memory: ClientMemory
     /// Connections that are told events.
     var subscribers: [Connection] = []
     /// How many descriptors this process may have.
     let descriptorLimit = Supervisor.raiseDescriptorLimit()
-    /// Kept so that a connection can be taken and closed when descriptors run out.
+    /// Kept so that a client can be told when descriptors run out.
     var reserve: Descriptor?
 
     let committer: any DiskWorker
@@ -67,7 +71,11 @@ import Logging
     private var touched: [Service] = []
     private var busy: [Service] = []
     var toFlush: [Connection] = []
-    /// Shared by all reads: beyond it, only unfinished input is kept.
+    /// Clients that were held back and go on in the next turn.
+    var toResume: [Connection] = []
+    /// What came in this turn.
+    private(set) var eventCount = 0
+    /// Shared by all reads: beyond it, only unfinished input is kept, and what is held back.
     let scratch: UnsafeMutableRawBufferPointer
     /// Somebody's input is in `scratch`.
     var isParsing = false
@@ -103,9 +111,9 @@ import Logging
         startedAt = ground.wallMilliseconds()
         now = started
         state = try StateDirectory(configuration.directories.state)
+        memory = ClientMemory(budget: configuration.limits.clientsBudget)
         unsafe scratch = .allocate(
-            byteCount: configuration.limits.messageBytes + (128 << 10) + FixedLimits.readBytes,
-            alignment: 16)
+            byteCount: FixedLimits.shortInputBytes + FixedLimits.readBytes, alignment: 16)
         do throws(SystemError) {
             loop = try EventLoop()
             signals = try ground.takeSignals([SIGHUP, SIGTERM, SIGINT, SIGUSR2])
@@ -151,6 +159,8 @@ import Logging
     package func turn(waiting: Moment.Span?) -> Int {
         let count = loop.wait(timeout: waiting)
         now = ground.now()
+        eventCount = count + toResume.count
+        resumeAll()
         for index in 0..<count {
             let event = loop.event(index)
             dispatch(event.token, event.interest)
@@ -166,7 +176,7 @@ import Logging
     }
 
     private func finishTurn() {
-        // What is sent makes room, and then clients that were held back have more to be written.
+        // A commit that needs no sync is over at once, and then there is more to be sent.
         repeat {
             while !touched.isEmpty {
                 let services = touched
@@ -186,7 +196,7 @@ import Logging
 
     /// How long nothing can happen but an event.
     package func timeToSleep() -> Moment.Span? {
-        if !intake.isEmpty || shutdown == .finished { return .milliseconds(0) }
+        if !intake.isEmpty || !toResume.isEmpty || shutdown == .finished { return .milliseconds(0) }
         // Raise the flags, then look once more: a host either sees the flag or is seen.
         busy.removeAll { service in
             if !service.isAtWork { service.isBusy = false }
@@ -429,7 +439,8 @@ import Logging
         reload = ReloadState()
         (returning, groups) = ([:], [])
         commit = GroupCommit()
-        (touched, busy, toFlush, listeners, subscribers) = ([], [], [], [], [])
+        (touched, busy, toFlush, toResume) = ([], [], [], [])
+        (listeners, subscribers) = ([], [])
         for connection in connections.values { connection.shutDown() }
         connections = [:]
         for service in Array(services.values) + leaving { service.abandon() }

@@ -73,6 +73,8 @@ struct ConfigurationTests {
               state_bytes: 65536
               mailbox_bytes: 2 GiB
               connections: 7
+              connections_per_uid: 5
+              clients_bytes: 8 MiB
               replies_bytes: 64 KiB
               replies_pending: 9
               prepare_timeout: 1s
@@ -95,6 +97,8 @@ struct ConfigurationTests {
         expected.stateBytes = 65536
         expected.mailboxBytes = 2 << 30
         expected.connections = 7
+        expected.connectionsPerUser = 5
+        expected.clientsBytes = 8 << 20
         expected.repliesBytes = 64 << 10
         expected.repliesPending = 9
         expected.prepareTimeout = .seconds(1)

@@ -60,8 +60,10 @@ extension Processes {
             #expect(refused.error.contains("baton-state 9"), "\(refused.error)")
             let after = try FileManager.default.subpathsOfDirectory(
                 atPath: "\(directory.path)/state")
-            // The lock alone is taken first.
+            // The lock alone is taken first, and nothing is written into it.
             #expect(Set(after).subtracting(before).isSubset(of: ["lock"]))
+            let lock = FileManager.default.contents(atPath: "\(directory.path)/state/lock")
+            #expect(lock?.isEmpty != false)
             let format = try String(
                 contentsOfFile: "\(directory.path)/state/format", encoding: .utf8)
             #expect(format == "baton-state 9\n")
@@ -118,6 +120,47 @@ extension Processes {
                 (0..<8).reduce(crc ^ UInt32(byte)) { crc, _ in
                     crc & 1 == 1 ? crc >> 1 ^ 0x82f6_3b78 : crc >> 1
                 }
+            }
+        }
+
+        @Test(
+            "A directory of somebody else is refused",
+            .enabled(if: geteuid() == 0, "needs root, to give one away"))
+        func foreign() throws {
+            for name in ["state", "run"] {
+                let path = "\(directory.path)/\(name)"
+                #expect(unsafe chown(path, 1234, 1234) == 0)
+                let refused = try run()
+                #expect(refused.exit == .code(69), "\(refused.error)")
+                #expect(refused.error.contains("belongs to user 1234"), "\(refused.error)")
+                #expect(unsafe chown(path, 0, 0) == 0)
+            }
+        }
+
+        @Test("Socket files that a batond left, or anything else of their names, are replaced")
+        func staleSockets() throws {
+            let daemon = try TestDaemon(plugins: "ping")
+            try daemon.killHard()
+            let sockets = [
+                daemon.runtime.messageSocket, daemon.runtime.controlSocket,
+                daemon.runtime.serviceSocket("ping"),
+            ]
+            // As they were left; then as files, and with what a batond leaves that dies in between.
+            for round in 1...2 {
+                for socket in sockets {
+                    #expect(FileManager.default.fileExists(atPath: socket))
+                    if round == 2 {
+                        #expect(unsafe unlink(socket) == 0)
+                        for path in [socket, socket + ".new"] {
+                            #expect(FileManager.default.createFile(atPath: path, contents: Data()))
+                        }
+                    }
+                }
+                try daemon.start()
+                #expect(try daemon.lines("ping").ask("ping") == "pong")
+                #expect(try daemon.baton("suspend", "ping").exit == .code(0))
+                #expect(try daemon.baton("resume", "ping").exit == .code(0))
+                try daemon.killHard()
             }
         }
 

@@ -133,7 +133,8 @@ extension Processes {
         @Test("Clients of services do not take the operator's place; the surplus is told in RESP")
         func operatorsPlace() throws {
             let daemon = try TestDaemon(
-                plugins: "ping", configuration: "limits: {connections: 10}")
+                plugins: "ping", configuration: "limits: {connections: 10, connections_per_uid: 10}"
+            )
             let clients = try (1...10).map { _ in try daemon.lines("ping") }
             for client in clients { #expect(try client.ask("ping") == "pong") }
             let surplus = try LineClient(path: daemon.runtime.messageSocket)

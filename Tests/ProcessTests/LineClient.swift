@@ -3,7 +3,8 @@
 import BatonLinux
 import Glibc
 
-final class LineClient {
+/// Safe to share between one who sends and one who reads: only reading touches the buffer.
+final class LineClient: @unchecked Sendable {
     private let socket: Descriptor
     private var buffer: [UInt8] = []
 

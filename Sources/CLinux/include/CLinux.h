@@ -74,6 +74,8 @@ int baton_name_thread(const char *name);
 int baton_accept(int listener);
 /* The parent's death ends this process; false if the parent is gone already. */
 int baton_die_with_parent(int parent);
+/* When memory runs out, this process is to be ended before its parent. */
+void baton_die_first_of_memory(void);
 /* Waits on a futex-free eventfd: reads its counter. Returns the count, 0 if it would block, -1. */
 int64_t baton_eventfd_read(int descriptor);
 int baton_eventfd_write(int descriptor, uint64_t value);
