@@ -255,7 +255,8 @@ extension Processes {
         @Test(
             "A state beyond the limit is no outcome: the message is set aside, the state as before")
         func stateTooLarge() throws {
-            let daemon = try TestDaemon(plugins: "faulty")
+            let daemon = try TestDaemon(
+                plugins: "faulty", configuration: "limits: { state_bytes: 2 MiB }")
             let client = try daemon.lines("faulty")
             #expect(try client.ask("one") == "one")
             #expect(try client.ask("state 3000000").hasPrefix("-"))

@@ -142,7 +142,7 @@ extension Processes {
                 _ = try? Tool.run("umount", "-l", daemon.state)
             }
             try daemon.start()
-            #expect(try daemon.call("faulty", "state 100000") == "state 100000")
+            #expect(try daemon.call("faulty", "state 30000") == "state 30000")
             #expect(try daemon.call("echo-c", "before") == "before")
             let fill = try Descriptor.open(
                 "\(daemon.state)/fill", flags: O_WRONLY | O_CREAT, mode: 0o600)

@@ -40,9 +40,9 @@ extension Processes {
             let daemon = try TestDaemon(plugins: "faulty", "ping")
             let client = try daemon.lines("faulty")
             let neighbour = try daemon.lines("ping")
-            try daemon.occupy("faulty", client, with: "sleep 300")
-            try client.send((1...500).map { "\($0)\n" }.joined())
-            try wait(for: "them") { try daemon.status("faulty").appended == 501 }
+            try daemon.occupy("faulty", client, with: "sleep 1500")
+            try client.send((1...10).map { "\($0)\n" }.joined())
+            try wait(for: "them") { try daemon.status("faulty").appended == 11 }
             try daemon.uninstall("faulty")
             let control = daemon.client
             let reload = Background { try control.reload().decoded() }
@@ -63,7 +63,7 @@ extension Processes {
             #expect(try neighbour.ask("ping") == "pong")
 
             let replies = try client.remainingLines()
-            #expect(replies == ["slept"] + (1...500).map { "\($0)" })
+            #expect(replies == ["slept"] + (1...10).map { "\($0)" })
             let verdicts = try reload.value()
             #expect(verdicts.map(\.service) == ["faulty", "ping"])
             #expect(verdicts.map(\.verdict.rawValue) == ["removed", "current"])
