@@ -2,7 +2,9 @@
 // and rollback, through a slot that rots and a disk that is full.
 
 import BatonClient
+import BatonCore
 import BatonLinux
+import BatonStore
 import Foundation
 import Glibc
 import Testing
@@ -37,14 +39,11 @@ extension Processes {
             #expect(unsafe pwrite(file.number, &byte, 1, 9000) == 1)
         }
 
-        /// The slot with the last state: it was written last.
+        /// The slot with the last state, as the log of a batond that has ended names it.
         private func newestSlot(_ daemon: TestDaemon) throws -> String {
-            func written(_ slot: String) throws -> Date {
-                let path = "\(mailbox(daemon))/\(slot)"
-                let attributes = try FileManager.default.attributesOfItem(atPath: path)
-                return attributes[.modificationDate] as? Date ?? .distantPast
-            }
-            return try #require(try slots(daemon).max { try written($0) < written($1) })
+            let service = try #require(ServiceName("trial"))
+            let standing = Survey(service, path: mailbox(daemon)).standing
+            return CheckpointSlot.fileName(try #require(standing.state?.checkpoint).slot)
         }
 
         // MARK: Ends
