@@ -190,6 +190,16 @@ package enum CheckpointSlot {
         }
     }
 
+    /// The identity of the mailbox that a slot belongs to.
+    static func mailbox(of slot: UInt8, in directory: OpenFile) -> [UInt8]? {
+        guard
+            let file = try? OpenFile(
+                .open(fileName(slot), in: directory.number, flags: O_RDONLY | O_NONBLOCK)),
+            case .header(let header) = try? readHeader(file)
+        else { return nil }
+        return header.mailbox
+    }
+
     /// The version a slot's header bears, if it is of a newer format.
     static func newerFormat(_ slot: UInt8, in directory: OpenFile) throws(SystemError) -> UInt32? {
         let file = OpenFile(try .open(fileName(slot), in: directory.number, flags: O_RDONLY))

@@ -41,6 +41,8 @@ struct DamagedReading {
     /// `nil` where the batch before is not known.
     private var chain: UInt32?
     private(set) var epoch: UInt32 = 0
+    /// There was more than could be read to the end, acknowledged or not.
+    private(set) var isEndUncertain = false
     /// Behind the last batch.
     private var end = LogPosition(word: 0)
 
@@ -80,6 +82,10 @@ struct DamagedReading {
             }
         }
         lastOrdinal = ordinals.last ?? 0
+        isEndUncertain = segments.contains { segment in
+            segment.header.map { $0.byteCount > Self.byteCount(segment.ordinal, in: directory) }
+                ?? false
+        }
         for segment in segments { prove(segment) }
     }
 
@@ -93,12 +99,21 @@ struct DamagedReading {
         return unsafe LostSeed.find(in: UnsafeRawBufferPointer(file))
     }
 
+    private static func byteCount(_ ordinal: UInt32, in directory: OpenFile) -> Int {
+        let name = BatonStore.Segment.fileName(ordinal)
+        let file = try? Descriptor.open(
+            name, in: directory.number, flags: O_RDONLY | O_NONBLOCK)
+        return (try? file?.status()).map { Int($0.st_size) } ?? 0
+    }
+
     /// Reads a file as far as that is possible; what cannot be read is zero, which is no record.
     private static func read(_ ordinal: UInt32, in directory: OpenFile, atMost most: Int = .max)
         -> UnsafeMutableRawBufferPointer
     {
         let name = BatonStore.Segment.fileName(ordinal)
-        guard let file = try? Descriptor.open(name, in: directory.number, flags: O_RDONLY),
+        guard
+            let file = try? Descriptor.open(
+                name, in: directory.number, flags: O_RDONLY | O_NONBLOCK),
             let status = try? file.status(), status.st_mode & S_IFMT == S_IFREG
         else { return .allocate(byteCount: 0, alignment: 16) }
         let count = min(Int(status.st_size), most)
@@ -163,7 +178,10 @@ struct DamagedReading {
                 let follows = batch.number == number + 1 && batch.chain == chain
                 let isWhole = unsafe batch.isWhole(bytes, seed: segment.seed)
                 if !follows || !isWhole {
-                    guard isDamage(at: end) else { return false }
+                    guard isDamage(at: end) else {
+                        isEndUncertain = true
+                        return false
+                    }
                     if !follows { try visit(.hole) }
                 }
                 try visit(.next(sequence: batch.firstSequence))
@@ -174,7 +192,10 @@ struct DamagedReading {
                 offset = batch.range.upperBound
                 end = LogPosition(segment: segment.ordinal, offset: UInt32(offset))
             } else if let stray = unsafe stray(in: bytes, at: offset, segment) {
-                guard isDamage(at: end) else { return false }
+                guard isDamage(at: end) else {
+                    isEndUncertain = true
+                    return false
+                }
                 offset = try unsafe read(stray, bytes, from: offset, segment, visit)
                 end = LogPosition(segment: segment.ordinal, offset: UInt32(offset))
             } else {

@@ -53,7 +53,7 @@ package struct Salvage {
         standing = content.standing
         appended = content.appended
         try takeState(from: path)
-        isEndMissing = content.isHoleLast || content.isEmpty
+        isEndMissing = content.isHoleLast || content.isEmpty || walked.isEndUncertain
         if let fallback = standing.fallback {
             let lost = content.missing(after: fallback.settled, through: standing.settled)
             if !lost.isEmpty || !content.isFallbackKnown {
@@ -77,12 +77,14 @@ package struct Salvage {
         }
     }
 
-    /// A client that sends a lost message again, with its id, is to be heard: it is a new message.
+    /// A client that sends a lost message again, with its id, is to be heard: it is a new message. So
+    /// it is where the answer is lost: nobody could tell it again.
     private mutating func forgetIDs() {
-        guard !lost.isEmpty else { return }
         var ids = IDWindow()
         for entry in standing.ids.all
-        where !lost.contains(where: { $0.contains(entry.sequence) }) {
+        where !lost.contains(where: { $0.contains(entry.sequence) })
+            && (entry.answer != nil || entry.sequence > standing.settled.value)
+        {
             _ = ids.restore(entry)
         }
         standing.ids = ids

@@ -59,7 +59,10 @@ extension Salvage {
     {
         guard let state else { return nil }
         guard let checkpoint = state.checkpoint else { return state }
-        guard let mailbox = reading.mailbox,
+        // Where no segment's header is left, the slot itself says whose it is.
+        guard
+            let mailbox = reading.mailbox
+                ?? CheckpointSlot.mailbox(of: checkpoint.slot, in: reading.directory),
             let bytes = CheckpointSlot.read(
                 checkpoint, mailbox: mailbox, in: reading.directory, reason: &reason)
         else { return nil }

@@ -44,10 +44,7 @@ extension Service {
 
     /// Answers a known message, now or when its answer comes.
     func answer(_ entry: IDWindow.Entry, to connection: Connection, slot: UInt64) {
-        if entry.sequence <= mailbox.standing.settled.value {
-            guard let answer = entry.answer else {
-                preconditionFailure("message \(entry.sequence) was settled without its answer")
-            }
+        if let answer = entry.answer, entry.sequence <= mailbox.standing.settled.value {
             tell(connection, slot, answer)
             expectCommit(of: connection)
         } else {
@@ -65,10 +62,12 @@ extension Service {
         supervisor.gathers(connection)
     }
 
-    /// What waits, and what is settled and not too old.
+    /// What waits, and what is settled and not too old. Of a log that was damaged and repaired an
+    /// answer may be gone: what it answered is as good as forgotten.
     private func isKept(_ entry: IDWindow.Entry, _ bounds: IDWindow.Bounds) -> Bool {
         entry.sequence > mailbox.standing.settled.value
-            || !IDWindow.isPast(entry, at: supervisor.steadyMilliseconds, bounds)
+            || entry.answer != nil
+                && !IDWindow.isPast(entry, at: supervisor.steadyMilliseconds, bounds)
     }
 
     private static func digest(of message: UnsafeRawBufferPointer) -> UInt128 {

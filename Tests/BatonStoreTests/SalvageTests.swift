@@ -183,6 +183,15 @@ struct SalvageTests {
         #expect(repaired.salvage.appended.value == segments[1].firstSequence - 1)
     }
 
+    @Test("Where a segment was cut short it cannot be known what was in the rest, and that is told")
+    func cutShort() throws {
+        let log = try ten()
+        var files = log.files
+        files[first] = files[first].map { Array($0.prefix(5000)) }
+        let repaired = try Repaired(files)
+        #expect(repaired.salvage.isEndMissing)
+    }
+
     @Test("Where every segment is gone nothing is kept: it begins anew")
     func nothingLeft() throws {
         let log = try ten()

@@ -105,6 +105,25 @@ extension Processes {
             #expect(try daemon.call("counter", "4") == "4")
         }
 
+        @Test("Where a recorded answer has rotted, a repeat of its message is a new one")
+        func lostAnswer() throws {
+            try daemon.client.change(.resume, "counter")
+            func call() throws -> String {
+                String(
+                    decoding: try daemon.client.call("counter", Array("700".utf8), id: "a"),
+                    as: UTF8.self)
+            }
+            #expect(try call() == "3736")
+            #expect(try daemon.call("counter", "0") == "3736")
+            try daemon.stop()
+            // The answer stands before the state.
+            try state.rot("3736", in: "counter")
+            #expect(try state.repair("counter").repaired)
+            try daemon.start()
+            for _ in 1...2 { #expect(try call() == "4436") }
+            #expect(try daemon.call("ping", "ping") == "pong")
+        }
+
         @Test("It may be cut off and done again: what another try has left is in nobody's way")
         func cutOff() throws {
             try daemon.stop()
