@@ -47,7 +47,17 @@ enum FuzzHost {
         }
     }
 
-    /// One ring for all runs.
+    /// One ring for all runs, clean before each; the fuzzer has one thread.
+    nonisolated(unsafe) private static let shared: SharedRing = {
+        do throws(SystemError) { return try SharedRing(memory) } catch {
+            preconditionFailure("\(error)")
+        }
+    }()
+    nonisolated(unsafe) private static let mapping: Mapping = {
+        do throws(SystemError) {
+            return try Mapping(memory, count: SharedRing.byteCount, writable: true)
+        } catch { preconditionFailure("\(error)") }
+    }()
     private static let memory: Int32 = {
         guard let memory = try? Descriptor.memory("ring", size: SharedRing.byteCount) else {
             preconditionFailure("there is no memory")
@@ -58,29 +68,42 @@ enum FuzzHost {
     /// Eight bytes each: what the host says it has written, and up to where that was taken. The rest
     /// stands there, at the place of the first entry, and again at the ring's end.
     private static func ring(_ bytes: UnsafeRawBufferPointer) {
-        guard bytes.count >= 16, let shared = try? SharedRing(memory) else { return }
+        guard bytes.count >= 16 else { return }
         let written = unsafe bytes.loadUnaligned(as: UInt64.self)
         // The supervisor's own number: always that of an entry, and never near the end of all numbers.
         let taken = unsafe bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self) & (1 << 60 - 16)
         let entries = unsafe UnsafeRawBufferPointer(rebasing: bytes.dropFirst(16))
         let capacity = FixedLimits.ringBytes
-        let place = 4096 + Int(taken % UInt64(capacity))
-        for start in [4096, place, 4096 + capacity - entries.count / 2] {
-            let count = min(entries.count, SharedRing.byteCount - start)
-            _ = unsafe pwrite(memory, entries.baseAddress, count, start)
+        let places = [
+            4096, 4096 + Int(taken % UInt64(capacity)), 4096 + capacity - entries.count / 2,
+        ].map { $0..<min($0 + entries.count, SharedRing.byteCount) }
+        for place in places {
+            guard let source = entries.baseAddress else { break }
+            unsafe (mapping.base + place.lowerBound).copyMemory(
+                from: source, byteCount: place.count)
         }
-        shared.store(.written, written)
+        defer {
+            for place in places {
+                _ = unsafe memset(mapping.base + place.lowerBound, 0, place.count)
+            }
+        }
+        unsafe shared.store(.written, written)
         var reader = SharedRing.Reader(from: taken, to: written)
+        var room = capacity
         for due in 0..<1000 as Range<UInt64> {
             if let reply = unsafe reader.nextReply(due, shared) {
-                precondition(reply.count < capacity, "a reply is larger than the ring")
+                room -= 16 + reply.count
+                precondition(room >= 0, "replies are more than the ring holds")
                 _ = unsafe reply.reduce(0 as UInt8, ^)
                 continue
             }
-            switch reader.next(shared) {
-            case .entry(_, _, let payload): _ = unsafe payload.reduce(0 as UInt8, ^)
+            switch unsafe reader.next(shared) {
+            case .entry(_, _, let payload):
+                room -= 16 + payload.count
+                precondition(room >= 0, "entries are more than the ring holds")
+                _ = unsafe payload.reduce(0 as UInt8, ^)
             case .empty, .violation:
-                _ = reader.finish(shared)
+                _ = unsafe reader.finish(shared)
                 return
             }
         }

@@ -1,55 +1,109 @@
 // A mailbox's files with bytes changed, and the checksums made good again, so that what is behind them
-// is reached: opened, or refused with nothing changed, and what was opened opens again. Runs in the
-// fuzzer.
+// is reached: opened, or refused with nothing changed, and what was opened opens again; or looked at and
+// repaired, as `baton check` and `baton repair` do. Runs in the fuzzer.
 
 import BatonCore
 import BatonLinux
 import BatonStore
 import CLinux
+import Glibc
+import Synchronization
 
 enum FuzzMailbox {
-    private static let path: String = {
-        // Made by recovery.
-        ScratchFiles.directory + "/mailbox"
+    private static let path = ScratchFiles.directory + "/mailbox"
+    private static let repairedPath = ScratchFiles.directory + "/repaired"
+    private static let segments = ["0000000001.segment", "0000000002.segment"]
+    private static let slots = ["checkpoint.a", "checkpoint.b"]
+    private static let names = segments + slots
+    private static let service: ServiceName = {
+        guard let service = ServiceName("fuzz") else { preconditionFailure("a good name") }
+        return service
     }()
-    private static let names = ["0000000001.segment", "0000000002.segment"]
-    /// The log that is changed.
+    /// What is changed: the log, and behind it the slots.
     private static let files: [[UInt8]] = {
-        do throws(StoreError) { try write() } catch { preconditionFailure("\(error)") }
+        do throws(StoreError) { try FuzzedLog.write(service, path) } catch {
+            preconditionFailure("\(error)")
+        }
+        let left = (try? DirectoryListing.names(path)) ?? []
+        precondition(Set(names).isSubset(of: left), "of \(names) there is \(left)")
         return names.map { ScratchFiles.read("\(path)/\($0)") }
     }()
+    /// Which slots are not as they were at first; they are large, and mostly stay so.
+    private static let changedSlots = Mutex<Set<String>>([])
 
-    /// The first byte: which checksums are made good, of records (bit 0) and of segments (bit 1). Then
-    /// changes of four bytes: where (two bytes, over both segments), what is put there, and how: as
-    /// it is, or by exclusive or.
-    static func run(_ bytes: UnsafeRawBufferPointer) {
-        guard let mends = unsafe bytes.first else { return }
+    /// Opens it.
+    static func open(_ bytes: UnsafeRawBufferPointer) {
+        guard let changed = unsafe change(bytes) else { return }
+        guard let found = find(in: path) else {
+            expectUnchanged(changed)
+            return
+        }
+        precondition(find(in: path) == found, "it opens as something else")
+    }
+
+    /// Repairs it: what was repaired opens, and has lost no more than was said.
+    static func repair(_ bytes: UnsafeRawBufferPointer) {
+        guard let changed = unsafe change(bytes) else { return }
+        _ = Survey(service, path: path)
+        do throws(StoreError) {
+            var salvage = try Salvage(service, path: path)
+            let (waiting, appended) = (salvage.waitingCount, salvage.appended)
+            try salvage.write(to: repairedPath)
+            guard let found = find(in: repairedPath) else {
+                preconditionFailure("what was repaired does not open")
+            }
+            let unsettled = found.appended.distance(from: found.standing.settled)
+            precondition(
+                found.appended == appended && unsettled >= waiting, "it keeps less than it said")
+        } catch {}
+        expectUnchanged(changed)
+        for name in (try? DirectoryListing.names(repairedPath)) ?? [] {
+            _ = unsafe unlink("\(repairedPath)/\(name)")
+        }
+        _ = unsafe rmdir(repairedPath)
+    }
+
+    private static func expectUnchanged(_ changed: [[UInt8]]) {
+        for (name, bytes) in zip(names, changed) {
+            let isUnchanged = isSame(ScratchFiles.read("\(path)/\(name)"), bytes)
+            precondition(isUnchanged, "what was refused was changed")
+        }
+    }
+
+    /// The first byte: which checksums are made good, of records (bit 0) and of headers (bit 1). Then
+    /// changes of four bytes: where (two bytes, over what is read of all files), what is put there, and
+    /// how: as it is, or by exclusive or.
+    private static func change(_ bytes: UnsafeRawBufferPointer) -> [[UInt8]]? {
+        guard let mends = unsafe bytes.first else { return nil }
         var changed = files
         for change in stride(from: 1, through: bytes.count - 4, by: 4) {
             let word = unsafe bytes.loadUnaligned(fromByteOffset: change, as: UInt16.self)
             let (value, how) = unsafe (bytes[change + 2], bytes[change + 3])
-            var place = Int(word)
-            for index in changed.indices {
-                if changed[index].indices.contains(place) {
-                    changed[index][place] = how & 1 == 0 ? value : changed[index][place] ^ value
-                    break
-                }
-                place -= changed[index].count
-            }
+            let (index, offset) = places[Int(word) % places.count]
+            changed[index][offset] = how & 1 == 0 ? value : changed[index][offset] ^ value
         }
         if mends & 1 == 1 { mendRecords(&changed) }
         if mends & 2 == 2 {
-            for index in changed.indices { changed[index].put(crc: 0, of: 0..<76, at: 76) }
+            for index in segments.indices { changed[index].put(crc: 0, of: 0..<76, at: 76) }
+            for index in segments.count..<names.count {
+                changed[index].put(crc: 0, of: 0..<48, at: 48)
+            }
         }
         restore(changed)
-        guard let found = open() else {
-            for (name, bytes) in zip(names, changed) {
-                let isUnchanged = ScratchFiles.read("\(path)/\(name)") == bytes
-                precondition(isUnchanged, "what was refused was changed")
-            }
-            return
+        return changed
+    }
+
+    /// What is read of the files: headers, and what lies behind their pages.
+    private static let places: [(index: Int, offset: Int)] = {
+        files.indices.flatMap { index in
+            let isSlot = index >= segments.count
+            let read = [0..<80, 4096..<(isSlot ? 4104 : files[index].count)]
+            return read.joined().map { (index, $0) }
         }
-        precondition(open() == found, "it opens as something else")
+    }()
+
+    private static func isSame(_ one: [UInt8], _ other: [UInt8]) -> Bool {
+        unsafe one.count == other.count && memcmp(one, other, one.count) == 0
     }
 
     private struct Found: Equatable {
@@ -57,8 +111,7 @@ enum FuzzMailbox {
         var standing: MailboxMachine
     }
 
-    private static func open() -> Found? {
-        guard let service = ServiceName("fuzz") else { return nil }
+    private static func find(in path: String) -> Found? {
         var report = Recovery.Report()
         do throws(StoreError) {
             var mailbox = try Recovery.open(
@@ -74,66 +127,25 @@ enum FuzzMailbox {
 
     private static func restore(_ files: [[UInt8]]) {
         for name in (try? DirectoryListing.names(path)) ?? [] where !names.contains(name) {
-            try? SegmentFile.remove("\(path)/\(name)", in: .directory(path))
+            _ = unsafe unlink("\(path)/\(name)")
         }
-        for (name, bytes) in zip(names, files) { ScratchFiles.write(bytes, "\(path)/\(name)") }
-    }
-
-    // MARK: The log
-
-    /// Two segments with a record of each kind.
-    private static func write() throws(StoreError) {
-        guard let service = ServiceName("fuzz") else { return }
-        var report = Recovery.Report()
-        var mailbox = try Recovery.open(
-            service: service, path: path, byteLimit: 1 << 20, variant: .small, report: &report)
-        try mailbox.switchTo(release(1))
-        try append(3, to: &mailbox)
-        try append(40, to: &mailbox)
-        try mailbox.settle(upTo: SequenceNumber(1), state: [1, 2, 3], format: 7)
-        try mailbox.flush()
-        _ = try mailbox.recordAttempt(at: SequenceNumber(2))
-        try mailbox.bury(
-            SequenceNumber(2), attempts: 1, version: "1", at: 5, bytes: [9, 9, 9])
-        try mailbox.flush()
-        _ = mailbox.takeSync()
-        try mailbox.synced()
-        try mailbox.switchTo(release(2))
-        while mailbox.readable.segment == 1 {
-            try append(900, to: &mailbox)
-            try mailbox.flush()
+        for (index, name) in names.enumerated() {
+            let isSlot = index >= segments.count
+            let isAtFirst = isSlot && isSame(files[index], self.files[index])
+            let wasChanged = changedSlots.withLock { changed in
+                isSlot && !isAtFirst
+                    ? !changed.insert(name).inserted : changed.remove(name) != nil
+            }
+            if isAtFirst, !wasChanged { continue }
+            ScratchFiles.write(files[index], "\(path)/\(name)")
         }
-        try mailbox.settle(upTo: SequenceNumber(3), state: [4])
-        _ = try mailbox.forget(SequenceNumber(2))
-        try mailbox.flush()
-        try mailbox.switchTo(release(3))
-        try mailbox.confirm()
-        try append(10, to: &mailbox)
-        try mailbox.flush()
-    }
-
-    private static func append(_ count: Int, to mailbox: inout Mailbox) throws(StoreError) {
-        var failed: StoreError?
-        unsafe [UInt8](repeating: 5, count: count).withUnsafeBytes { bytes in
-            do throws(StoreError) { _ = try unsafe mailbox.append(bytes) } catch { failed = error }
-        }
-        if let failed { throw failed }
-    }
-
-    private static func release(_ number: UInt8) -> MailboxMachine.Switch {
-        guard let digest = ImageDigest([UInt8](repeating: number, count: 32)) else {
-            preconditionFailure("32 bytes")
-        }
-        return MailboxMachine.Switch(
-            release: MailboxMachine.Release(digest: digest, version: "\(number)"),
-            cause: .upgrade, at: 8, bootID: [1, 2], state: nil, dropsState: false)
     }
 
     // MARK: Checksums
 
     /// Of the records where they stood, and the chain of the batches.
     private static func mendRecords(_ changed: inout [[UInt8]]) {
-        for index in changed.indices {
+        for index in segments.indices {
             let seed = (changed[index][60..<76] + changed[index][20..<24]).crc(0)
             var chain = changed[index].word(at: 56)
             for offset in starts(of: files[index]) {

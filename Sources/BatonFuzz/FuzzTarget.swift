@@ -8,6 +8,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case resp
     /// A mailbox's files, with good checksums around bad contents.
     case mailbox
+    /// The same, repaired.
+    case repair
     /// What a host says on its channel, and its ring.
     case host
     /// The state directory's format, and the markers of services that were removed.
@@ -19,7 +21,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .lines: unsafe FuzzLines.run(bytes)
         case .resp: unsafe FuzzRESP.run(bytes)
-        case .mailbox: unsafe FuzzMailbox.run(bytes)
+        case .mailbox: unsafe FuzzMailbox.open(bytes)
+        case .repair: unsafe FuzzMailbox.repair(bytes)
         case .host: unsafe FuzzHost.run(bytes)
         case .manifest: unsafe FuzzManifest.run(bytes)
         case .configuration: unsafe FuzzConfiguration.run(bytes)

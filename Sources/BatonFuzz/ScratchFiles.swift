@@ -17,8 +17,8 @@ enum ScratchFiles {
 
     static func write(_ bytes: [UInt8], _ path: String) {
         guard let file = try? Descriptor.open(path, flags: O_WRONLY | O_CREAT, mode: 0o600),
-            ftruncate(file.number, 0) == 0,
-            unsafe pwrite(file.number, bytes, bytes.count, 0) == bytes.count
+            unsafe pwrite(file.number, bytes, bytes.count, 0) == bytes.count,
+            ftruncate(file.number, bytes.count) == 0
         else { preconditionFailure("cannot write \(path)") }
     }
 

@@ -195,6 +195,9 @@ extension SharedRing {
     package struct Reader: ~Copyable {
         private var taken: UInt64 = 0
         private var written: UInt64 = 0
+        /// Up to here replies may be taken without another look: to `written`, or nowhere if that makes
+        /// no sense.
+        private var sound: UInt64 = 0
 
         @safe package enum Step {
             case empty
@@ -210,6 +213,11 @@ extension SharedRing {
         package init(from position: UInt64, to end: UInt64) {
             taken = position
             written = end
+            sound = Self.sound(position, end)
+        }
+
+        private static func sound(_ taken: UInt64, _ written: UInt64) -> UInt64 {
+            written &- taken <= capacity ? written : taken
         }
 
         /// Up to where entries have been taken.
@@ -221,6 +229,7 @@ extension SharedRing {
         /// Looks once for what there is; `next` then walks it.
         package mutating func begin(_ shared: borrowing SharedRing) {
             written = shared.load(.written)
+            sound = Self.sound(taken, written)
         }
 
         package mutating func next(_ shared: borrowing SharedRing) -> Step {
@@ -257,14 +266,14 @@ extension SharedRing {
             -> UnsafeRawBufferPointer?
         {
             let toEnd = capacity - taken % capacity
-            guard written &- taken >= headerBytes else { return nil }
+            guard sound &- taken >= headerBytes else { return nil }
             let place = unsafe shared.ring + Int(taken % capacity)
             let length = UInt64(unsafe place.load(as: UInt32.self))
             let size = entrySize(length)
             guard
                 unsafe place.load(fromByteOffset: 4, as: UInt32.self) == OutcomeKind.reply.rawValue,
                 unsafe place.load(fromByteOffset: 8, as: UInt64.self) == sequence,
-                size <= toEnd, size <= written &- taken
+                size <= toEnd, size <= sound &- taken
             else { return nil }
             taken += size
             return unsafe UnsafeRawBufferPointer(

@@ -118,7 +118,7 @@ package struct Salvage {
         var reading = reading
         try reading.walk { (item) throws(StoreError) in
             guard case .record(let record, let payload) = item, record.kind == .message,
-                record.sequence >= next
+                record.sequence >= next, !isLost(record.sequence)
             else { return }
             while next < record.sequence, lost.first == next {
                 try Self.append([], to: &mailbox)
@@ -147,6 +147,11 @@ package struct Salvage {
             try mailbox.synced()
         }
         standing = mailbox.standing
+    }
+
+    /// A message may lie where the log has said it cannot: what was told before counts.
+    private func isLost(_ sequence: UInt64) -> Bool {
+        passedOver.contains { $0.contains(sequence) }
     }
 
     private static func append(_ message: [UInt8], to mailbox: inout Mailbox) throws(StoreError) {

@@ -150,6 +150,24 @@ struct SharedRingTests {
         #expect(published == (3, 3))
     }
 
+    @Test("A host that says it has written more than the ring holds is not read as if it had")
+    func writtenTooMuch() throws {
+        let ring = try SharedRing(memory.number)
+        var writer = SharedRing.Writer()
+        unsafe writer.write(
+            .reply, sequence: 1, UnsafeRawBufferPointer(start: nil, count: 0), to: ring)
+        _ = writer.publish(ring)
+        ring.store(.written, UInt64(FixedLimits.ringBytes) + 16)
+        var reader = SharedRing.Reader()
+        reader.begin(ring)
+        let reply = unsafe reader.nextReply(1, ring)
+        #expect(unsafe reply == nil)
+        guard case .violation = reader.next(ring) else {
+            Issue.record("no violation")
+            return
+        }
+    }
+
     @Test("Garbage in the ring is empty, a bounded entry, or a violation, never a trap")
     func garbage() throws {
         let memory = try Descriptor.memory("test-ring", size: SharedRing.byteCount)
