@@ -131,7 +131,7 @@ simulate: deps
 # one counts alone, so both stand in one; a fuzzer whose corpus does not grow is blind, and says so.
 FUZZ_SECONDS ?= 60
 FUZZ_RUNS ?= -1
-FUZZ_TARGETS ?= lines resp mailbox repair host manifest configuration
+FUZZ_TARGETS ?= lines resp mailbox repair host command manifest configuration
 FUZZ_BUILD := .build/fuzz
 
 fuzz: deps

@@ -80,9 +80,19 @@ package struct Repair {
             throw .refused("\(place): \(reason): put the directory itself there")
         }
         do throws(StoreError) { salvage = try Salvage(service, path: path) } catch {
-            throw .refused("what can be kept of \(path) cannot be told: \(error)")
+            let cause =
+                if case .corrupt(let place, let reason) = error {
+                    "\(place): \(reason): restore it from a copy"
+                } else { "\(error)" }
+            throw .refused("what can be kept of \(path) cannot be told: \(cause)")
         }
-        keptPath = "\(state)/\(Self.directoryName)/\(service)-\(Self.stamp)"
+        keptPath = Self.unused("\(state)/\(Self.directoryName)/\(service)-\(Self.stamp)")
+    }
+
+    /// A mailbox may be repaired again within a second.
+    private static func unused(_ path: String) -> String {
+        let paths = [path] + (2...9).map { "\(path)-\($0)" }
+        return paths.first { unsafe access($0, F_OK) != 0 } ?? path
     }
 
     // MARK: Doing it
@@ -117,7 +127,11 @@ package struct Repair {
                 try OpenFile.directory("\(state)/\(directory)").sync(data: false)
             }
         } catch {
-            throw .refused("\(error). The mailbox is as it was")
+            let next =
+                error.code == EROFS
+                ? ": mount it so that it can be written, and repair again"
+                : error.isLackOfRoom ? ": make room, and repair again" : ""
+            throw .refused("\(error). The mailbox is as it was\(next)")
         }
         return MailboxCondition(service, state: state, isRemoved: false)
     }

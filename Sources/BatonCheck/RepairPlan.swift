@@ -45,9 +45,18 @@ extension Repair {
             ? salvage.appended == .none
                 ? "all there was; what that was cannot be known"
                 : "what was accepted after message \(salvage.appended), which cannot be known" : nil
-        guard !salvage.lost.isEmpty else { return end ?? "no message" }
         let isOne = salvage.lost.count == 1 && salvage.lost[0].count == 1
-        return "\(isOne ? "message" : "messages") \(ranges)" + (end.map { ", and \($0)" } ?? "")
+        let messages =
+            salvage.lost.isEmpty ? nil : "\(isOne ? "message" : "messages") \(ranges)"
+        let parts = [stateText, messages, end].compactMap(\.self)
+        return parts.isEmpty ? "no message" : parts.joined(separator: ", and ")
+    }
+
+    private var stateText: String? {
+        guard salvage.isStateLost else { return nil }
+        let settled = salvage.standing.settled.value
+        return "the state: the service begins without one"
+            + (settled == 0 ? "" : ", and what messages 1 to \(settled) had led to is gone")
     }
 
     private var againText: String? {
@@ -86,6 +95,7 @@ extension Repair {
                 for range in salvage.lost { Self.write(range, to: &json) }
             }
             json.member("end_missing", salvage.isEndMissing)
+            json.member("state_lost", salvage.isStateLost)
             json.array("again") { json in
                 if let again = salvage.again { Self.write(again, to: &json) }
             }

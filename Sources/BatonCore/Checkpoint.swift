@@ -1,7 +1,7 @@
 // Where a large state lies on disk: in a slot of its mailbox's directory, named by a record of the
 // log. Used in batond.
 
-package struct Checkpoint: Equatable, Sendable {
+package struct Checkpoint: Hashable, Sendable {
     /// Which of the mailbox's slots.
     package var slot: UInt8
     package var byteCount: Int

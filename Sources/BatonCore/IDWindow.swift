@@ -45,10 +45,12 @@ package struct IDWindow: Sendable {
         }
     }
 
-    package struct Entry: Equatable, Sendable {
+    package struct Entry: Sendable {
         package var sequence: UInt64
         package var identity: Identity
         package var answer: Answer?
+        /// When it was answered, milliseconds since 1970; `nil` if not yet, or in an earlier life.
+        package fileprivate(set) var answeredAt: UInt64?
         package init(sequence: UInt64, identity: Identity, answer: Answer?) {
             self.sequence = sequence
             self.identity = identity
@@ -80,8 +82,19 @@ package struct IDWindow: Sendable {
     private var head = 0
     private var sequences: [Key: UInt64] = [:]
     package private(set) var byteCount = 0
+    /// When this life began, milliseconds since 1970: the age of what an earlier one has answered
+    /// counts from here, since the log does not say when that was.
+    package var begun: UInt64 = 0
 
     package init() {}
+}
+
+extension IDWindow.Entry: Equatable {
+    /// What the log says of it.
+    package static func == (one: IDWindow.Entry, other: IDWindow.Entry) -> Bool {
+        one.sequence == other.sequence && one.identity == other.identity
+            && one.answer == other.answer
+    }
 }
 
 extension IDWindow: Equatable {
@@ -112,9 +125,10 @@ extension IDWindow {
         return index < entries.count ? entries[index].sequence : nil
     }
 
-    /// Whether so much time has passed since the message came that it counts as new.
-    package static func isPast(_ entry: Entry, at now: UInt64, _ bounds: Bounds) -> Bool {
-        now > entry.identity.at && now - entry.identity.at > bounds.ageMilliseconds
+    /// Whether so much time has passed since the message was answered that it counts as new.
+    package func isPast(_ entry: Entry, at now: UInt64, _ bounds: Bounds) -> Bool {
+        let answered = entry.answeredAt ?? max(begun, entry.identity.at)
+        return now > answered && now - answered > bounds.ageMilliseconds
     }
 
     /// Up to which message ids are to be forgotten, so that `added` bytes more, and one entry if
@@ -128,7 +142,7 @@ extension IDWindow {
             let left = entries.count - index + (isEntry ? 1 : 0)
             guard entry.sequence <= settled,
                 left > bounds.count || bytes > bounds.bytes
-                    || Self.isPast(entry, at: now, bounds)
+                    || isPast(entry, at: now, bounds)
             else { break }
             through = entry.sequence
             bytes -= entry.byteCount
@@ -150,14 +164,16 @@ extension IDWindow {
     }
 
     /// What its sender is told. `false` if the message is not remembered.
+    /// - Parameter at: milliseconds since 1970; `nil` in an earlier life.
     package mutating func answer(
-        _ sequence: UInt64, _ answer: Answer, forgetting through: UInt64
+        _ sequence: UInt64, _ answer: Answer, at: UInt64?, forgetting through: UInt64
     ) -> Bool {
         forget(through)
         let index = index(notBefore: sequence)
         guard index < entries.count, entries[index].sequence == sequence else { return false }
         byteCount -= entries[index].byteCount
         entries[index].answer = answer
+        entries[index].answeredAt = at
         byteCount += entries[index].byteCount
         return true
     }

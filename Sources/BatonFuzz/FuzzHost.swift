@@ -1,5 +1,5 @@
-// What a host says: frames on its channel, in any order, and whatever stands in its ring. Runs in the
-// fuzzer, as batond reads it.
+// What a host says: frames on its channel, in any order, and whatever stands in its ring, as batond reads
+// it; and what batond says to a host. Runs in the fuzzer.
 
 import BatonCore
 import BatonLinux
@@ -15,15 +15,18 @@ enum FuzzHost {
         if kind & 1 == 1 { unsafe frames(rest) } else { unsafe ring(rest) }
     }
 
+    /// One frame to a host: read again, it is what it was.
+    static func command(_ bytes: UnsafeRawBufferPointer) {
+        guard let command = unsafe HostCommand(Array(bytes)) else { return }
+        precondition(HostCommand(command.encoded()) == command, "\(command) is not itself")
+    }
+
     private static func frames(_ bytes: UnsafeRawBufferPointer) {
         var machine = HostMachine()
         var rest = unsafe bytes[...]
         while let length = unsafe rest.popFirst() {
             let frame = unsafe Array(rest.prefix(Int(length)))
             unsafe rest = rest.dropFirst(Int(length))
-            if let command = HostCommand(frame) {
-                precondition(HostCommand(command.encoded()) == command, "\(command) is not itself")
-            }
             guard let report = HostReport(frame) else { continue }
             let said: HostMachine.Said
             switch report {

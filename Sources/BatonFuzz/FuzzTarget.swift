@@ -12,6 +12,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case repair
     /// What a host says on its channel, and its ring.
     case host
+    /// What a host is told.
+    case command
     /// The state directory's format, and the markers of services that were removed.
     case manifest
     /// The configuration file.
@@ -24,6 +26,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .mailbox: unsafe FuzzMailbox.open(bytes)
         case .repair: unsafe FuzzMailbox.repair(bytes)
         case .host: unsafe FuzzHost.run(bytes)
+        case .command: unsafe FuzzHost.command(bytes)
         case .manifest: unsafe FuzzManifest.run(bytes)
         case .configuration: unsafe FuzzConfiguration.run(bytes)
         }

@@ -22,7 +22,7 @@ package enum UnixSocket {
                 AF_UNIX,
                 Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
                     | Int32(SOCK_NONBLOCK.rawValue), 0))
-        let temporary = path + ".new"
+        let temporary = path + temporarySuffix
         _ = unsafe unlink(temporary)
         var address = try Self.address(temporary)
         let bound = unsafe withUnsafePointer(to: &address) { pointer in
@@ -104,12 +104,20 @@ package enum UnixSocket {
         return Peer(pid: pid, uid: uid, gid: gid)
     }
 
+    /// A socket's path may have so many: its temporary name must fit too.
+    package static var pathBytes: Int {
+        MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1 - temporarySuffix.utf8.count
+    }
+    private static let temporarySuffix = ".new"
+
     private static func address(_ path: String) throws(SystemError) -> sockaddr_un {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
-        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw SystemError("use \(path) as a socket (at most 107 bytes)", code: ENAMETOOLONG)
+        let most = MemoryLayout.size(ofValue: address.sun_path) - 1
+        guard bytes.count <= most else {
+            throw SystemError(
+                "use \(path) as a socket (at most \(most) bytes)", code: ENAMETOOLONG)
         }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
         return address

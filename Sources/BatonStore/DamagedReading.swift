@@ -46,7 +46,8 @@ struct DamagedReading {
     /// Behind the last batch.
     private var end = LogPosition(word: 0)
 
-    /// Of all files there are, readable or not.
+    /// Of all files there are, readable or not; 0 if there is none.
+    let firstOrdinal: UInt32
     let lastOrdinal: UInt32
 
     /// - Throws: `newerFormat`, and what a listing can fail with. What cannot be read is lost.
@@ -81,6 +82,7 @@ struct DamagedReading {
                 segments.append(Segment(ordinal: ordinal, header: header, seed: seed))
             }
         }
+        firstOrdinal = ordinals.first ?? 0
         lastOrdinal = ordinals.last ?? 0
         isEndUncertain = segments.contains { segment in
             segment.header.map { $0.byteCount > Self.byteCount(segment.ordinal, in: directory) }

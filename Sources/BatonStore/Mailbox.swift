@@ -20,6 +20,8 @@ import Glibc
     package private(set) var appended: SequenceNumber
     /// Up to where everything was durable at the last sync.
     package internal(set) var durable: LogPosition
+    /// How much of that the last batch says.
+    private var marked: LogPosition
     /// Messages after this one must stay in the log, for who reads them once more.
     package var keepFrom: SequenceNumber?
 
@@ -94,6 +96,7 @@ import Glibc
         activeByteCount = last.byteCount
         offset = end
         durable = LogPosition(segment: last.ordinal, offset: UInt32(end))
+        marked = LogPosition(word: 0)
         flushedNeeded = standing.needed
         self.lost = lost
         slots = SlotsNamed(standing.slotsNamed)
@@ -158,6 +161,10 @@ import Glibc
         return number
     }
 
+    /// Ids that were answered in an earlier life are as old as this one.
+    /// - Parameter at: milliseconds since 1970.
+    package mutating func remembersIDs(from at: UInt64) { standing.ids.begun = at }
+
     /// What the sender of a message with an id is told; it counts when the message is settled.
     /// - Parameter at: milliseconds since 1970.
     package mutating func answer(
@@ -171,7 +178,7 @@ import Glibc
         let payload = answer.encoded(forgetting: forgotten)
         try reserve(Record.size(payload: payload.count))
         put(.answer, payload, sequence: sequence.value)
-        _ = standing.ids.answer(sequence.value, answer, forgetting: forgotten)
+        _ = standing.ids.answer(sequence.value, answer, at: at, forgetting: forgotten)
         reckon()
     }
 
@@ -288,12 +295,18 @@ import Glibc
         try flush()
     }
 
-    /// Ends a life in order, after everything was synced: one more batch, which says so. Damage
-    /// before it can be told from a torn end.
-    package mutating func endLife() throws(StoreError) {
+    /// After everything was synced: one more batch, which says so. Damage before it can be told from
+    /// a torn end.
+    package mutating func mark() throws(StoreError) {
         try reserve(Record.size(payload: 0))
         put(.epoch, [], sequence: appended.value)
         try flush()
+    }
+    /// Whether something is durable, and no batch says so.
+    package var wantsMark: Bool { marked < durable && filled == 0 && syncing == nil }
+    /// Whether a mark needs no other segment.
+    package var hasRoomForMark: Bool {
+        offset + Self.batchBytes + Record.size(payload: 0) + Segment.footerBytes <= activeByteCount
     }
 
     /// The first batch of a segment: everything known, so that no older segment is needed for it.
@@ -399,6 +412,7 @@ import Glibc
         segments[segments.count - 1].endSequence = appended.value + 1
         flushedNeeded = standing.needed
         slots.flushed(standing.slotsNamed)
+        marked = mark
         offset += filled
         unsyncedByteCount += filled
         filled = 0

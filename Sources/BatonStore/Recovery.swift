@@ -401,7 +401,8 @@ package struct Recovery {
                     read.identity, sequence: record.sequence, forgetting: read.forgotten)
         case .answer:
             guard let read = IDWindow.Answer.read(&reader) else { return false }
-            _ = standing.ids.answer(record.sequence, read.answer, forgetting: read.forgotten)
+            _ = standing.ids.answer(
+                record.sequence, read.answer, at: nil, forgetting: read.forgotten)
         case .base:
             guard let base = unsafe MailboxMachine(payload), base.settled.value < nextSequence
             else { return false }

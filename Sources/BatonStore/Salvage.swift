@@ -21,12 +21,14 @@ package struct Salvage {
     /// Messages that were settled, and are handled again, as far as they are not lost: the state
     /// they led to is.
     package private(set) var again: ClosedRange<UInt64>?
+    /// No state can be read that the log knows: it begins with none.
+    package internal(set) var isStateLost = false
     /// What a provisional release could be rolled back to, and cannot any more.
     package internal(set) var droppedFallback: MailboxMachine.Release?
     /// Something is missing at the log's end: what it was cannot be known.
     package private(set) var isEndMissing = false
 
-    private let service: ServiceName
+    let service: ServiceName
     private(set) var reading: DamagedReading
 
     /// Messages that wait and are there.
@@ -44,10 +46,7 @@ package struct Salvage {
     package init(_ service: ServiceName, path: String) throws(StoreError) {
         self.service = service
         var walked = try DamagedReading(path: path)
-        var content = SalvagedContent(
-            try StoreError.wrap { () throws(SystemError) in
-                try Recovery(service: service, path: path, wasMade: false)
-            })
+        var content = SalvagedContent(try Self.recovery(of: service, path))
         try walked.walk { (item) throws(StoreError) in content.add(item) }
         reading = walked
         standing = content.standing
@@ -74,6 +73,14 @@ package struct Salvage {
                 place: path,
                 reason: "messages are lost in \(passedOver.count) places before others that wait, "
                     + "at most \(FixedLimits.lostRanges) can be passed over")
+        }
+    }
+
+    static func recovery(of service: ServiceName, _ path: String) throws(StoreError)
+        -> Recovery
+    {
+        try StoreError.wrap { () throws(SystemError) in
+            try Recovery(service: service, path: path, wasMade: false)
         }
     }
 
@@ -137,7 +144,7 @@ package struct Salvage {
         if standing.settled > mailbox.standing.settled {
             try mailbox.settle(upTo: standing.settled, state: nil)
         }
-        try mailbox.endLife()
+        try mailbox.mark()
         // The second time for the footers.
         for _ in 0..<2 {
             let targets = mailbox.takeSync()

@@ -10,7 +10,7 @@ struct SalvagedContent {
     /// Up to here messages were settled once, whether or not that counts now.
     private(set) var settledOnce = SequenceNumber.none
     /// Whether the state is the one that belongs to the cursor.
-    private var isExact = true
+    private(set) var isExact = true
     private(set) var isHoleLast = false
     /// Whether there was not a single record.
     private(set) var isEmpty = true
@@ -20,6 +20,8 @@ struct SalvagedContent {
     init(_ log: Recovery) { self.log = log }
 
     var standing: MailboxMachine { log.standing }
+    /// The last message before those that are there.
+    var beforeFirst: SequenceNumber? { found.first.map { SequenceNumber($0.lowerBound - 1) } }
     var appended: SequenceNumber { SequenceNumber(log.nextSequence - 1) }
 
     mutating func add(_ item: DamagedReading.Item) {

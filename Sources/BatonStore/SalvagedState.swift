@@ -5,46 +5,70 @@ import BatonCore
 import BatonLinux
 
 extension Salvage {
-    /// The state as its slot holds it. If that is damaged, the one before it: the messages since are
-    /// handled again.
-    /// - Throws: `corrupt` if neither can be read.
+    /// The state as its slot holds it. If that is damaged, the one before it, and if that is damaged
+    /// too, the last one in the log that can be read: the messages since are handled again. If there is
+    /// none, what the log has of messages is handled again, and what others have led to is lost.
     mutating func takeState(from path: String) throws(StoreError) {
         defer { standing.earlier = nil }
-        if let checkpoint = standing.state?.checkpoint {
-            var reason = ""
-            if let state = inline(standing.state, &reason) {
+        if standing.state?.checkpoint != nil {
+            if let state = inline(standing.state) {
                 standing.state = state
+            } else if let earlier = standing.earlier, let state = takeable(earlier.state) {
+                (standing.state, standing.settled) = (state.value, earlier.settled)
             } else {
-                try takeEarlierState(
-                    insteadOf: "\(path)/\(CheckpointSlot.fileName(checkpoint.slot))", reason)
+                try takeFormerState(from: path)
             }
         }
         takeFallbackState()
     }
 
-    private mutating func takeEarlierState(insteadOf place: String, _ reason: String)
-        throws(StoreError)
-    {
-        var why = "there is no state before it"
-        guard let earlier = standing.earlier else {
-            throw .corrupt(place: place, reason: "\(reason), and \(why)")
+    /// A state that can be had, or that there was none.
+    private enum Takeable {
+        case none
+        case state(MailboxMachine.State)
+        var value: MailboxMachine.State? { if case .state(let state) = self { state } else { nil } }
+    }
+
+    private func takeable(_ state: MailboxMachine.State?) -> Takeable? {
+        guard let state else { return Takeable.none }
+        return inline(state).map { .state($0) }
+    }
+
+    /// Reads the log once more, for states that it knew before.
+    private mutating func takeFormerState(from path: String) throws(StoreError) {
+        var content = SalvagedContent(try Self.recovery(of: service, path))
+        var former: (state: MailboxMachine.State?, settled: SequenceNumber)?
+        var isReadable: [Checkpoint: Bool] = [:]
+        // Before its first record a log that is there from its beginning has no state.
+        if reading.firstOrdinal == 1 { former = (nil, .none) }
+        var walked = reading
+        try walked.walk { (item) throws(StoreError) in
+            content.add(item)
+            guard case .record(let record, _) = item, content.isExact,
+                [.settle, .switch, .base].contains(record.kind)
+            else { return }
+            let state = content.standing.state
+            if let checkpoint = state?.checkpoint {
+                let isGood = isReadable[checkpoint] ?? (inline(state) != nil)
+                isReadable[checkpoint] = isGood
+                guard isGood else { return }
+            }
+            former = (state, content.standing.settled)
         }
-        if earlier.state == nil {
-            standing.state = nil
-        } else if let state = inline(earlier.state, &why) {
-            standing.state = state
+        if let former {
+            (standing.state, standing.settled) = (inline(former.state), former.settled)
         } else {
-            throw .corrupt(place: place, reason: "\(reason), and of the state before it \(why)")
+            standing.state = nil
+            standing.settled = min(standing.settled, content.beforeFirst ?? standing.settled)
+            isStateLost = true
         }
-        standing.settled = earlier.settled
     }
 
     private mutating func takeFallbackState() {
         guard case .provisional(let release, var fallback) = standing.tenure,
             fallback.state?.checkpoint != nil
         else { return }
-        var reason = ""
-        if let state = inline(fallback.state, &reason) {
+        if fallback.settled <= standing.settled, let state = inline(fallback.state) {
             fallback.state = state
             standing.tenure = .provisional(release, fallback)
         } else {
@@ -54,11 +78,10 @@ extension Salvage {
     }
 
     /// The state with its bytes, as the new log carries it.
-    private func inline(_ state: MailboxMachine.State?, _ reason: inout String)
-        -> MailboxMachine.State?
-    {
+    private func inline(_ state: MailboxMachine.State?) -> MailboxMachine.State? {
         guard let state else { return nil }
         guard let checkpoint = state.checkpoint else { return state }
+        var reason = ""
         // Where no segment's header is left, the slot itself says whose it is.
         guard
             let mailbox = reading.mailbox

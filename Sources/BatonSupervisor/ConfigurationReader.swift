@@ -216,7 +216,7 @@ struct ConfigurationReader {
     }
 
     func count(_ node: Node, _ range: ClosedRange<Int>) throws(ConfigurationRefusal) -> Int {
-        guard let value = node.int, range.contains(value) else {
+        guard let value = number(node), range.contains(value) else {
             throw refusal(
                 node, "a number from \(range.lowerBound) to \(range.upperBound) is expected")
         }
@@ -238,7 +238,7 @@ struct ConfigurationReader {
     }
 
     func bytesOrZero(_ node: Node, _ range: ClosedRange<Int>) throws(ConfigurationRefusal) -> Int {
-        node.int == 0 ? 0 : try bytes(node, range)
+        number(node) == 0 ? 0 : try bytes(node, range)
     }
 
     /// `500ms`, `5s`, `2min`; a bare number is seconds.
@@ -260,7 +260,7 @@ struct ConfigurationReader {
     private func milliseconds(_ node: Node) -> Int? {
         let units = ["ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000]
         let value: Int?
-        if let seconds = node.int {
+        if let seconds = number(node) {
             let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
             value = overflow ? nil : product
         } else {
@@ -269,8 +269,12 @@ struct ConfigurationReader {
         return value.flatMap { (0...86_400_000).contains($0) ? $0 : nil }
     }
 
+    /// A decimal number. Not `node.int`: that knows base 60 too (`1:30`), and traps where such a number is
+    /// too large.
+    private func number(_ node: Node) -> Int? { node.string.flatMap { Int($0) } }
+
     private func measure(_ node: Node, units: [String: Int]) -> Int? {
-        if let value = node.int { return value }
+        if let value = number(node) { return value }
         guard let text = node.string else { return nil }
         let digits = text.prefix { $0.isASCII && $0.isNumber }
         let unit = text.dropFirst(digits.count).drop { $0 == " " }

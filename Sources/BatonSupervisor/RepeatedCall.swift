@@ -67,7 +67,7 @@ extension Service {
     private func isKept(_ entry: IDWindow.Entry, _ bounds: IDWindow.Bounds) -> Bool {
         entry.sequence > mailbox.standing.settled.value
             || entry.answer != nil
-                && !IDWindow.isPast(entry, at: supervisor.steadyMilliseconds, bounds)
+                && !mailbox.standing.ids.isPast(entry, at: supervisor.steadyMilliseconds, bounds)
     }
 
     private static func digest(of message: UnsafeRawBufferPointer) -> UInt128 {

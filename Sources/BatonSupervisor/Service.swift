@@ -117,6 +117,8 @@ package final class Service {
     var isTouched = false
     var wantsCommit = false
     var commitsSoon = false
+    /// A timer is to have what was synced last proven.
+    var marksSoon = false
     var isBusy = false
     /// Clients held up until there is room in the mailbox, or it is known whether the service leaves.
     var heldUp: [Connection] = []
@@ -427,40 +429,6 @@ package final class Service {
         publish()
         if busySince == nil, !waiting.isEmpty { busySince = supervisor.now }
         supervisor.noteBusy(self)
-    }
-
-    // MARK: Durability
-
-    func commitBegins() -> [SyncTarget] {
-        wantsCommit = false
-        if switchRecord == .written { switchRecord = .syncing }
-        return mailbox.takeSync()
-    }
-
-    func endLife() {
-        // Without room for it the mailbox is as after a crash, which loses nothing either.
-        do throws(StoreError) { try mailbox.endLife() } catch { return }
-        supervisor.commits(self)
-    }
-
-    func segmentsAreGone(_ count: Int, failed: Bool) {
-        mailbox.areGone(count, failed: failed)
-        for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
-    }
-
-    func commitEnds() {
-        do throws(StoreError) { try mailbox.synced() } catch {
-            supervisor.fail("\(name): \(error)")
-            return
-        }
-        for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
-        releaseHeldUp()
-        boundProbation()
-        goOnWithCheckpoint()
-        if switchRecord == .syncing {
-            switchRecord = .none
-            perform(upgrade.switchIsDurable())
-        }
     }
 
     /// Lets go of who is waited for and who waits: they hold the service in turn.

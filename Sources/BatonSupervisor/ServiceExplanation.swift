@@ -62,6 +62,7 @@ extension Service {
             return Explanation(
                 doing: "it is suspended by hand", waitsFor: "'baton resume \(name)'")
         }
+        if let explanation = whatItsStateWaitsFor { return explanation }
         switch current?.machine.state {
         case nil, .ending:
             return Explanation(doing: "its host ends", waitsFor: "that end; then another starts")
@@ -79,6 +80,19 @@ extension Service {
             return Explanation(
                 doing: "it handles message \(message)", waitsFor: "the plugin's 'handle' to return",
                 message: message, since: since)
+        }
+    }
+
+    private var whatItsStateWaitsFor: Explanation? {
+        switch checkpoint {
+        case .none, .written: nil
+        case .waitingForSlot:
+            Explanation(doing: "its state waits for a slot", waitsFor: "the next commit")
+        case .writing: Explanation(doing: "its state is being written", waitsFor: "the disk")
+        case .waitingForRoom:
+            Explanation(
+                doing: "there is no room on the disk for its state, and its outcomes wait",
+                waitsFor: "room on the disk; nothing is lost meanwhile")
         }
     }
 

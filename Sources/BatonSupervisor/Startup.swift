@@ -12,6 +12,7 @@ extension Supervisor {
     package func begin() throws(StartRefusal) {
         let runtime = configuration.directories.runtime
         try StateDirectory.make(runtime, mode: 0o755)
+        runtimeLock = try StateDirectory.lock(runtime: runtime)
         try StateDirectory.make("\(runtime)/services", mode: 0o755)
         var files: [(service: ServiceName, path: String)] = []
         // Services that have a release run without the directory.
@@ -28,6 +29,7 @@ extension Supervisor {
             logger.info(
                 "it was removed, and its mailbox is kept", metadata: ["service": "\(name)"])
         }
+        try expectPaths(of: names)
         if let readOnlyReason { emit(Event(.readOnly, cause: readOnlyReason)) }
         for name in names.sorted() where shutdown == .running { _ = open(name) }
         // A mailbox could not be made durable.
@@ -59,6 +61,15 @@ extension Supervisor {
         feedWatchdog()
     }
 
+    private func expectPaths(of names: Set<ServiceName>) throws(StartRefusal) {
+        let longest = names.map(socketPath).max { $0.utf8.count < $1.utf8.count }
+        guard let longest, longest.utf8.count > UnixSocket.pathBytes else { return }
+        throw StartRefusal(
+            "\(longest) has \(longest.utf8.count) bytes, and a socket's path has at most "
+                + "\(UnixSocket.pathBytes): give a shorter --runtime, or the service a shorter name"
+        )
+    }
+
     /// Opens a service's mailbox and its socket. `nil` if that cannot be: it is out of service then, or,
     /// if the disk fails, batond ends.
     func open(_ name: ServiceName) -> Service? {
@@ -70,10 +81,11 @@ extension Supervisor {
         do throws(StoreError) {
             do throws(SystemError) { try state.forgetRemoval(name) } catch { throw .system(error) }
             try state.expectMailbox(name)
-            let mailbox = try Recovery.open(
+            var mailbox = try Recovery.open(
                 service: name, path: state.mailboxPath(name),
                 byteLimit: configuration.limits.mailboxBytes,
                 wasMade: StateDirectory.wasMade(state.mailboxPath(name)), report: &report)
+            mailbox.remembersIDs(from: steadyMilliseconds)
             try state.noteMailbox(name)
             let service = Service(name, mailbox: mailbox, supervisor: self)
             services[name] = service

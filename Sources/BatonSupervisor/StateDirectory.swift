@@ -69,6 +69,20 @@ package struct StateDirectory {
         }
     }
 
+    /// The sockets of one batond are not to be taken over by another, with a state of its own.
+    static func lock(runtime path: String) throws(StartRefusal) -> OpenFile {
+        let directory: OpenFile
+        do throws(SystemError) { directory = try .directory(path) } catch {
+            throw StartRefusal(error)
+        }
+        guard flock(directory.number, LOCK_EX | LOCK_NB) == 0 else {
+            throw StartRefusal(
+                "another batond has its sockets in \(path): stop it, or give this one another "
+                    + "--runtime")
+        }
+        return directory
+    }
+
     /// Takes the lock first; then nothing else of ours can be at work here.
     package init(_ path: String) throws(StartRefusal) {
         self.path = path

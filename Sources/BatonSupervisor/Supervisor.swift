@@ -34,10 +34,11 @@ import Logging
     let ground: any Ground
     let manager = ServiceManager()
     let state: StateDirectory
+    /// Nobody else makes sockets there.
+    var runtimeLock: OpenFile?
     let started: Moment
     private let startedAt: UInt64
     /// The time at which this turn began.
-    /// How long ago hosts began what they do.
     private(set) var now: Moment
 
     private var loop: EventLoop

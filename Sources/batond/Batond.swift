@@ -39,6 +39,7 @@ import Logging
     var dieAt: String?
 
     mutating func validate() throws {
+        try FileOptions.expect(runtime, of: "runtime")
         if let logLevel, Logger.Level(rawValue: logLevel) == nil {
             throw ValidationError(
                 "--log-level \(logLevel): use debug, info, notice, warning, error or critical")
@@ -56,7 +57,10 @@ import Logging
             let configuration = try commandLine.readConfiguration()
             logger.logLevel = configuration.logLevel
             if check {
-                print("\(configuration.file): the configuration is right")
+                let isThere = unsafe access(configuration.file, F_OK) == 0
+                print(
+                    "\(configuration.file): "
+                        + (isThere ? "the configuration is right" : "not there: the defaults hold"))
                 return
             }
             let code = try commandLine.serve(configuration, logger)

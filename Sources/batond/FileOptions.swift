@@ -12,6 +12,19 @@ struct FileOptions: ParsableArguments {
     @Option(help: "Where mailboxes and images are kept.")
     var state: String?
 
+    func validate() throws {
+        for (name, path) in [("config", config), ("plugins", plugins), ("state", state)] {
+            try Self.expect(path, of: name)
+        }
+    }
+
+    /// An empty path would be the directory that batond happens to be started in.
+    static func expect(_ path: String?, of name: String) throws {
+        guard path?.isEmpty != true else {
+            throw ValidationError("--\(name) is empty: give a path, or leave it out")
+        }
+    }
+
     /// What the file says, and over it these options.
     func readConfiguration() throws(ConfigurationRefusal) -> Configuration {
         let defaults = defaults

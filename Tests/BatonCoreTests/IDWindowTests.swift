@@ -47,9 +47,9 @@ struct IDWindowTests {
     func answers() {
         var window = window(3)
         let fits = [
-            window.answer(20, .reply([1, 2]), forgetting: 0),
-            window.answer(20, .error(code: "NO", text: "why"), forgetting: 0),
-            window.answer(21, .reply([]), forgetting: 0),
+            window.answer(20, .reply([1, 2]), at: 5, forgetting: 0),
+            window.answer(20, .error(code: "NO", text: "why"), at: 6, forgetting: 0),
+            window.answer(21, .reply([]), at: 7, forgetting: 0),
         ]
         #expect(fits == [true, true, false])
         #expect(window.entry(of: 20)?.answer == .error(code: "NO", text: "why"))
@@ -60,11 +60,12 @@ struct IDWindowTests {
         var window = window(50)
         for number in stride(from: 10 as UInt64, through: 500, by: 30) {
             _ = window.answer(
-                number, .reply([UInt8](repeating: 1, count: Int(number))), forgetting: number / 2)
+                number, .reply([UInt8](repeating: 1, count: Int(number))), at: nil,
+                forgetting: number / 2)
         }
         #expect(window.byteCount == window.all.reduce(0) { $0 + $1.byteCount })
         #expect(window.all.first?.sequence == 250 && window.entry(of: identity("3").key) == nil)
-        _ = window.answer(500, .reply([]), forgetting: 500)
+        _ = window.answer(500, .reply([]), at: nil, forgetting: 500)
         #expect(window.isEmpty && window.byteCount == 0 && window.count == 0)
     }
 
@@ -87,7 +88,8 @@ struct IDWindowTests {
     func bytesAndAge() {
         var window = window(10)
         for number in 1...10 as ClosedRange<UInt64> {
-            _ = window.answer(number * 10, .reply([UInt8](repeating: 0, count: 80)), forgetting: 0)
+            _ = window.answer(
+                number * 10, .reply([UInt8](repeating: 0, count: 80)), at: nil, forgetting: 0)
         }
         let each = window.byteCount / 10
         var bounds = Self.wide
@@ -102,6 +104,26 @@ struct IDWindowTests {
         #expect(forgettable(adding: 0, at: 1004) == 30)
         #expect(forgettable(adding: 0, at: 1005) == 40)
         #expect(forgettable(adding: 1 << 30, at: 0) == 100)
+    }
+
+    @Test(
+        "Its age counts from its answer; if an earlier life has answered, from this life's beginning"
+    )
+    func age() throws {
+        var window = window(3)
+        _ = window.answer(10, .reply([]), at: nil, forgetting: 0)
+        _ = window.answer(20, .reply([]), at: 5000, forgetting: 0)
+        window.begun = 3000
+        func isPast(_ sequence: UInt64, at now: UInt64) throws -> Bool {
+            window.isPast(try #require(window.entry(of: sequence)), at: now, Self.wide)
+        }
+        #expect(try !isPast(10, at: 4000) && isPast(10, at: 4001))
+        #expect(try !isPast(20, at: 6000) && isPast(20, at: 6001))
+        // A clock that was put back makes nothing old.
+        #expect(try !isPast(20, at: 10))
+        #expect(
+            window.forgettable(
+                adding: 0, isEntry: false, settled: 1000, at: 5500, Self.wide) == 10)
     }
 
     @Test("An id that comes again when it was past leads to the new message")

@@ -152,7 +152,7 @@ struct SharedRingTests {
 
     @Test("A host that says it has written more than the ring holds is not read as if it had")
     func writtenTooMuch() throws {
-        let ring = try SharedRing(memory.number)
+        let ring = try makeRing()
         var writer = SharedRing.Writer()
         unsafe writer.write(
             .reply, sequence: 1, UnsafeRawBufferPointer(start: nil, count: 0), to: ring)

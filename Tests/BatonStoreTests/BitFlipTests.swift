@@ -57,6 +57,29 @@ struct BitFlipTests {
         print("one wrong bit, one segment: \(log.counts)")
     }
 
+    @Test("What was synced last, and marked as nothing follows: no bit of it is a torn end")
+    func marked() throws {
+        let log = try DamagedLog { life in
+            try life.switchTo("1")
+            try life.append(8)
+            try life.sync()
+            try life.append(3)
+            try life.settle(1, state: "one")
+            try life.sync()
+            let (wants, hasRoom) = (life.mailbox.wantsMark, life.mailbox.hasRoomForMark)
+            #expect(wants && hasRoom)
+            try life.mark()
+            let wantsMore = life.mailbox.wantsMark
+            #expect(!wantsMore)
+        }
+        let segment = try #require(log.log.segments.first)
+        let mark = try #require(segment.batches.last)
+        #expect(mark.records.map(\.kind) == [.epoch])
+        try flipEveryBit(log, segment.name, 4096..<mark.range.lowerBound)
+        #expect(log.counts.torn == 0 && log.counts.corrupt > 0)
+        print("one wrong bit, all of it marked: \(log.counts)")
+    }
+
     @Test("The same where two segments meet")
     func twoSegments() throws {
         let log = try DamagedLog { life in

@@ -98,7 +98,7 @@ final class Life {
             SequenceNumber(sequence), attempts: UInt32(bytes.count) + 1,
             version: mailbox.standing.release?.version ?? "", at: sequence &* 1000, bytes: bytes)
     }
-    func endLife() throws(StoreError) { try mailbox.endLife() }
+    func mark() throws(StoreError) { try mailbox.mark() }
     func forget(_ sequence: UInt64) throws(StoreError) {
         _ = try mailbox.forget(SequenceNumber(sequence))
     }

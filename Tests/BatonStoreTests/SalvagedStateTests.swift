@@ -65,26 +65,71 @@ struct SalvagedStateTests {
         #expect(try repaired.life.message(4) == Life.message(4, count: 20))
     }
 
-    @Test("Where neither can be read, it is not repaired, and says so")
+    @Test(
+        "Neither can be read, and the log is there from its beginning: all of it is handled again")
     func bothDamaged() throws {
         var files = try files()
         let (last, before) = try slots(files)
         try damage(message: 5, &files)
         files[last]?[5000] ^= 1
         files[before]?[5000] ^= 1
-        let service = try #require(service)
+        let repaired = try Repaired(files)
+        #expect(!repaired.salvage.isStateLost && repaired.lost == [5])
+        #expect(repaired.salvage.again == 1...4)
+        let standing = repaired.life.known.standing
+        #expect(standing.state == nil && standing.settled == .none)
+        #expect(standing.release?.version == "1")
+        #expect(try repaired.life.message(2) == Life.message(2, count: 20))
+    }
+
+    @Test(
+        "Neither can be read, but one from before an upgrade: it counts, and so does the way back")
+    func formerState() throws {
         let directory = try TemporaryDirectory()
-        try directory.restore(files)
-        let error = #expect(throws: StoreError.self) {
-            try Salvage(service, path: directory.path)
+        let life = try Life(directory)
+        try life.switchTo("1")
+        for _ in 1...6 { try life.append(20) }
+        try life.settle(2, large: Life.state(2), format: 3)
+        try life.sync()
+        try life.switchTo("2")
+        for number in 3...6 as ClosedRange<UInt64> {
+            try life.settle(number, large: Life.state(number), format: 3)
+            try life.sync()
         }
-        guard case .corrupt(let place, let reason) = error else {
-            Issue.record("\(String(describing: error))")
-            return
+        var files = try directory.contents()
+        let (last, before) = try slots(files)
+        files[last]?[5000] ^= 1
+        files[before]?[5000] ^= 1
+        let repaired = try Repaired(files)
+        #expect(!repaired.salvage.isStateLost && repaired.lost.isEmpty)
+        #expect(repaired.salvage.again == 3...6)
+        let standing = repaired.life.known.standing
+        #expect(standing.state?.bytes == Life.state(2) && standing.settled.value == 2)
+        #expect(standing.release?.version == "2" && standing.fallback?.release.version == "1")
+    }
+
+    @Test("None can be read that the log knows: it begins without, and that is told")
+    func noState() throws {
+        let directory = try TemporaryDirectory()
+        let life = try Life(directory, variant: .small)
+        try life.switchTo("1")
+        var number: UInt64 = 0
+        while life.mailbox.oldestKept.value < 2 {
+            try life.append(900)
+            number += 1
+            try life.settle(number, large: Life.state(number), format: 3)
+            try life.sync()
         }
-        #expect(place.hasSuffix(last) && reason.contains("the state before it"))
-        let isUnchanged = try directory.holds(files)
-        #expect(isUnchanged)
+        try life.append(900)
+        try life.sync()
+        let oldest = life.mailbox.oldestKept.value
+        var files = try directory.contents()
+        for slot in ["checkpoint.a", "checkpoint.b"] { files[slot]?[5000] ^= 1 }
+        let repaired = try Repaired(files)
+        #expect(repaired.salvage.isStateLost && repaired.lost.isEmpty)
+        #expect(repaired.salvage.again == oldest...number)
+        let standing = repaired.life.known.standing
+        #expect(standing.state == nil && standing.settled.value == oldest - 1)
     }
 
     @Test("A slot that recovery can do without is told, and is no damage; one that it cannot is")

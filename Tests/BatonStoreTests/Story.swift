@@ -20,7 +20,8 @@ final class Story {
         case flush, beginSync, runSync, endSync, keepHouse
         /// The next messages, until there is another segment.
         case roll(Int)
-        case endLife
+        /// What was synced is proven: when nothing follows, and at a life's end.
+        case mark
         /// The life ends in the middle of writing a batch.
         case tear
     }
@@ -32,7 +33,7 @@ final class Story {
         // The first messages, a poisoned one, the spare, the second segment, the first one gone.
         [.switchTo("1"), .append(3), .append(13), .flush, .settle(1, state: "one"), .beginSync]
             + [.append(40), .flush, .endSync, .keepHouse, .attempt, .flush, .attempt, .bury(40)]
-            + sync + [.append(700), .append(900), .flush, .keepHouse, .append(300)]
+            + sync + [.mark, .append(700), .append(900), .flush, .keepHouse, .append(300)]
             + [.roll(500), .settle(4, state: "of two segments", format: 3)] + sync
             + [.append(5), .flush, .beginSync, .runSync, .settle(), .flush, .endSync, .keepHouse]
             + sync,
@@ -48,7 +49,7 @@ final class Story {
         [.forget, .switchTo("3"), .appendWithID(21), .settle(state: "three"), .answer(4)] + sync
             + [.switchTo("2", .rollback, state: "back at two"), .append(12)] + sync
             + [.switchTo("4", drops: true), .append(1), .attempt, .settle(1, state: "four")] + sync
-            + [.endLife] + sync,
+            + [.mark] + sync,
         // The last life ends with something written that nobody was told of.
         [.append(17), .settle(state: "five", format: 1)] + sync
             + [.append(9), .settle(1), .flush, .append(0), .flush],
@@ -168,7 +169,7 @@ final class Story {
             }
         }
         switch step {
-        case .flush, .endLife: chronicle.note(life.known, events: disk.events.count)
+        case .flush, .mark: chronicle.note(life.known, events: disk.events.count)
         case .beginSync:
             syncing = chronicle.newest
             if mutant == .acknowledgesBeforeSync { acknowledge() }
@@ -224,7 +225,7 @@ final class Story {
         case .runSync: try life.runSync()
         case .endSync: try life.endSync()
         case .keepHouse: life.keepHouse()
-        case .endLife: try life.endLife()
+        case .mark: try life.mark()
         case .roll, .tear: break
         }
     }

@@ -212,6 +212,21 @@ extension Processes {
             #expect(try again.ask("CALL", "counter", "1", "ID", "40") == bulk("61"))
         }
 
+        @Test("The age of an id counts from its answer, however long its message has waited")
+        func age() throws {
+            let daemon = try TestDaemon(
+                ["counter": Products.image("counter")], configuration: "limits:\n  ids_age: 3s\n")
+            #expect(try daemon.baton("suspend", "counter").exit == .code(0))
+            let caller = try Caller(daemon)
+            #expect(try caller.ask("SEND", "counter", "1", "ID", "a") == .integer(1))
+            Thread.sleep(forTimeInterval: 4)
+            #expect(try daemon.baton("resume", "counter").exit == .code(0))
+            #expect(try caller.ask("CALL", "counter", "1", "ID", "a") == bulk("1"))
+            #expect(try caller.ask("CALL", "counter", "1", "ID", "a") == bulk("1"))
+            Thread.sleep(forTimeInterval: 4)
+            #expect(try caller.ask("CALL", "counter", "1", "ID", "a") == bulk("2"))
+        }
+
         @Test("More that wait than may be remembered are BUSY; plain messages are taken")
         func full() throws {
             let daemon = try TestDaemon(
