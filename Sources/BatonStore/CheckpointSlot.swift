@@ -28,6 +28,7 @@ package enum CheckpointSlot {
         let mailbox: [UInt8]
         package let slot: UInt8
         let source: Source
+        let unitBytes: Int
     }
 
     /// A state that is durable in its slot, and that no record names yet.
@@ -129,7 +130,8 @@ package enum CheckpointSlot {
     /// A new file in the slot's place: with its header, the state, and zeros, so that a state that
     /// has grown a little needs no room.
     private static func make(_ order: Order, _ bytes: [UInt8]) throws(Failure) {
-        let size = (headerBytes + bytes.count + bytes.count / 4 + 65535) & ~65535
+        let least = headerBytes + bytes.count + bytes.count / 4
+        let size = (least + order.unitBytes - 1) / order.unitBytes * order.unitBytes
         let header = Header(mailbox: order.mailbox, slot: order.slot, byteCount: size).encoded()
         let zeros = [UInt8](repeating: 0, count: 1 << 20)
         do throws(SystemError) {

@@ -24,7 +24,7 @@ extension Mailbox {
         guard let slot = freeSlot else { return nil }
         return CheckpointSlot.Order(
             directory: directory, mailbox: activeSegment.header.mailbox, slot: slot,
-            source: source)
+            source: source, unitBytes: variant.slotUnitBytes)
     }
 
     private var freeSlot: UInt8? {

@@ -9,6 +9,8 @@ package struct StoreVariant: Sendable {
     package var lastSegmentBytes = FixedLimits.lastSegmentBytes
     /// What a segment has room for at least, beside its base record.
     package var leastRoomBytes = 64 << 10
+    /// The files of slots are as large as a multiple of this.
+    package var slotUnitBytes = 64 << 10
     /// What is left out.
     package var without: Rule?
 
@@ -21,6 +23,7 @@ package struct StoreVariant: Sendable {
         small.firstSegmentBytes = 8 << 10
         small.lastSegmentBytes = 12 << 10
         small.leastRoomBytes = 2 << 10
+        small.slotUnitBytes = 512
         return small
     }()
 

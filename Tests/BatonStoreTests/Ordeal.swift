@@ -194,7 +194,7 @@ struct Ordeal {
         let directory = try TemporaryDirectory()
         for (name, bytes) in log.files.sorted(by: { $0.key < $1.key }) {
             let segment = log.log.segments.first { $0.name == name }
-            let written = 4096..<(segment?.end ?? 4096) + 72
+            let written = 4096..<max((segment?.end ?? 4096) + 72, 4096 + 72)
             for byte in bytes.indices {
                 let counts = byte < 80 || written ~= byte
                 for bit in 0..<8 where ofAll || counts || byte % 8 == bit {
@@ -235,10 +235,29 @@ struct Ordeal {
         case .torn(let batch): batches = batch
         case .whole: batches = log.log.batches.count
         }
-        guard life.known == (try log.log.known(afterBatches: batches)) else {
+        let known = try log.log.known(afterBatches: batches)
+        if let slot = life.report.damagedSlot {
+            try expectEarlier(life, known, slot, what())
+        } else if life.known != known {
             throw Finding("\(what()): it is \(life.known)")
         }
         do { try Story.expectMessages(of: life) } catch { throw Finding("\(what()): \(error)") }
+    }
+
+    /// The state's slot is damaged: there is the state before it, whole, and every message since.
+    private func expectEarlier(
+        _ life: Life, _ known: Life.Known, _ slot: String, _ what: @autoclosure () -> String
+    ) throws {
+        guard let state = known.standing.state, let checkpoint = state.checkpoint,
+            slot.contains(CheckpointSlot.fileName(checkpoint.slot)),
+            let earlier = known.standing.earlier, let lost = life.lost,
+            lost.settled == earlier.settled, life.known.appended == known.appended,
+            lost.state?.bytes
+                == earlier.state.map({
+                    Life.state(lost.settled.value, count: $0.checkpoint?.byteCount ?? 0)
+                }),
+            life.mailbox.oldestKept <= earlier.settled.next
+        else { throw Finding("\(what()): \(slot), and it is \(life.known)") }
     }
 }
 

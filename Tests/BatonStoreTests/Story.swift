@@ -12,6 +12,8 @@ final class Story {
         case appendWithID(Int), answer(Int)
         /// Up to this many before the last message.
         case settle(Int = 0, state: String? = nil, format: UInt32 = 0)
+        /// All is settled, with a state of so many bytes in a slot.
+        case checkpoint(Int)
         /// A host has died over the next message.
         case attempt, bury(Int), forget
         case switchTo(
@@ -37,9 +39,10 @@ final class Story {
             + [.roll(500), .settle(4, state: "of two segments", format: 3)] + sync
             + [.append(5), .flush, .beginSync, .runSync, .settle(), .flush, .endSync, .keepHouse]
             + sync,
-        // A provisional release that keeps a segment, made anew in its place; it is confirmed while
-        // more is settled, and the segment becomes the spare, and the next one.
-        [.append(8), .switchTo("2"), .settle(state: "two")] + sync
+        // A provisional release that keeps a segment, and a slot, made anew in its place; it is confirmed
+        // while more is settled, and the segment becomes the spare, and the next one.
+        [.append(8), .checkpoint(40)] + sync + [.switchTo("2"), .append(2), .checkpoint(48)] + sync
+            + [.append(2), .checkpoint(600)] + sync + [.settle(state: "two")] + sync
             + [.append(1), .flush, .beginSync, .roll(800), .endSync, .settle(state: "kept")] + sync
             + sync
             + [.append(60), .confirm, .flush, .beginSync, .settle(state: "later"), .flush]
@@ -50,8 +53,10 @@ final class Story {
             + [.switchTo("2", .rollback, state: "back at two"), .append(12)] + sync
             + [.switchTo("4", drops: true), .append(1), .attempt, .settle(1, state: "four")] + sync
             + [.mark] + sync,
-        // The last life ends with something written that nobody was told of.
-        [.append(17), .settle(state: "five", format: 1)] + sync
+        // The last life ends with a state in a slot and one before it, and with something written that
+        // nobody was told of.
+        [.append(17), .settle(state: "five", format: 1)] + sync + [.append(4), .checkpoint(30)]
+            + sync + [.append(5), .checkpoint(20)] + sync
             + [.append(9), .settle(1), .flush, .append(0), .flush],
     ]
 
@@ -90,6 +95,10 @@ final class Story {
             do { try disk.trace { try begin() } } catch let error as StoreError {
                 return .refused(error)
             }
+            // It opens, and the messages since the state before would be handled once more.
+            if let slot = life?.report.damagedSlot {
+                return .refused(.corrupt(place: slot, reason: "it could not be read"))
+            }
             do {
                 if let life { try disk.trace { try Self.expectMessages(of: life) } }
                 for step in steps { try disk.trace { try perform(step) } }
@@ -115,7 +124,7 @@ final class Story {
     private func begin() throws {
         let life = try Life(directory, variant: Mutant.variant(mutant))
         self.life = life
-        guard chronicle.mayFind(life.known) else {
+        guard chronicle.mayFind(life.known) || life.report.damagedSlot != nil else {
             throw Finding("a new life finds \(life.known), which was not the last")
         }
         chronicle.note(life.known, events: disk.events.count)
@@ -211,6 +220,8 @@ final class Story {
             let sequence = max(settled, appended - min(appended, UInt64(less)))
             guard sequence > settled || state != nil else { return }
             try life.settle(sequence, state: state, format: format)
+        case .checkpoint(let count):
+            try life.settle(appended, large: Life.state(appended, count: count), format: 5)
         case .attempt: if settled < appended { try life.attempt(settled + 1) }
         case .bury(let count): if settled < appended { try life.bury(settled + 1, count: count) }
         case .forget:
