@@ -150,7 +150,8 @@ fuzz: deps
 	done
 
 # batond and all libraries with a sanitizer. Hosts and plugins are those of the plain build: the sandbox
-# of a host forbids what a sanitizer's runtime does.
+# of a host forbids what a sanitizer's runtime does. What is found, by batond too, is in report.* below
+# .build/KIND.
 SANITIZERS ?= thread address
 SANITIZED_TESTS ?= .
 
@@ -159,7 +160,11 @@ sanitize: test-deps build
 	    flags="-c release --scratch-path .build/$$kind --sanitize=$$kind"; \
 	    $(SWIFT) build $$flags $(SWIFTFLAGS) --build-tests || exit 1; \
 	    cp '$(BUILD)/baton-host' '$(BUILD)'/lib*.so ".build/$$kind/release/" || exit 1; \
-	    $(SWIFT) test $$flags $(SWIFTFLAGS) --skip-build --filter '$(SANITIZED_TESTS)' || exit 1; \
+	    rm -f .build/$$kind/report.*; \
+	    report="log_path=$(CURDIR)/.build/$$kind/report"; \
+	    BATON_SANITIZER=$$kind TSAN_OPTIONS="$$report" ASAN_OPTIONS="$$report:detect_leaks=0" \
+	        $(SWIFT) test $$flags $(SWIFTFLAGS) --skip-build --filter '$(SANITIZED_TESTS)' || exit 1; \
+	    ! ls .build/$$kind/report.* 2>/dev/null || exit 1; \
 	done
 
 # redis-py, for the test that talks to Baton with it.

@@ -42,17 +42,29 @@ package final class Worker<Job: Sendable, Result: Sendable>: Sendable {
     package var descriptor: Int32 { hasResults.number }
 
     package func submit(_ job: Job) {
-        queues.withLock { $0.jobs.append(job) }
+        exchange { $0.jobs.append(job) }
         _ = baton_eventfd_write(hasJobs.number, 1)
     }
 
     /// The results since the last time, in order.
     package func take() -> [Result] {
         _ = baton_eventfd_read(hasResults.number)
-        return queues.withLock { queues in
+        return exchange { queues in
             let results = queues.results
             queues.results = []
             return results
+        }
+    }
+}
+
+extension Worker {
+    private func exchange<Value: Sendable>(_ body: (inout sending Queues) -> sending Value) -> Value
+    {
+        queues.withLock { queues in
+            let lock = unsafe Unmanaged.passUnretained(self).toOpaque()
+            unsafe baton_lock_taken(lock)
+            defer { unsafe baton_lock_left(lock) }
+            return body(&queues)
         }
     }
 }
@@ -64,9 +76,9 @@ extension Worker: WorkerLoop {
         _ = unsafe baton_name_thread(name)
         while true {
             guard baton_eventfd_read(hasJobs.number) > 0 else { return }
-            while let job = queues.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) {
+            while let job = exchange({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) {
                 let result = perform(job)
-                queues.withLock { $0.results.append(result) }
+                exchange { $0.results.append(result) }
                 _ = baton_eventfd_write(hasResults.number, 1)
             }
         }

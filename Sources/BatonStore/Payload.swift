@@ -50,8 +50,9 @@ struct PayloadWriter {
         defer { offset += count }
         return unsafe Array(bytes[offset..<offset + count])
     }
+    /// What is no UTF-8 was never written: read as something else it would be written as that.
     mutating func short() -> String? {
-        blob().map { String(decoding: $0, as: UTF8.self) }
+        blob().flatMap { String(validating: $0, as: UTF8.self) }
     }
     mutating func blob() -> [UInt8]? {
         guard let count = integer(UInt8.self) else { return nil }

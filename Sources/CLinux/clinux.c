@@ -204,3 +204,17 @@ int baton_eventfd_write(int descriptor, uint64_t value) {
     while (put < 0 && errno == EINTR);
     return put == sizeof value || errno == EAGAIN ? 0 : -1;
 }
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+void __tsan_acquire(void *);
+void __tsan_release(void *);
+void baton_lock_taken(void *lock) { __tsan_acquire(lock); }
+void baton_lock_left(void *lock) { __tsan_release(lock); }
+#define BATON_LOCKS_TOLD
+#endif
+#endif
+#ifndef BATON_LOCKS_TOLD
+void baton_lock_taken(void *lock) { (void)lock; }
+void baton_lock_left(void *lock) { (void)lock; }
+#endif

@@ -50,6 +50,34 @@ extension Processes {
             #expect(refused.error.contains("107"), "\(refused.error)")
         }
 
+        @Test("A socket's path that would be too long for a service is told, and nothing is begun")
+        func longName() throws {
+            let name = String(repeating: "n", count: 60)
+            try directory.write(try Products.bytes("ping"), "plugins/\(name).so")
+            let refused = try run(runtime: String(repeating: "r", count: 30))
+            #expect(refused.exit == .code(69), "\(refused.error)")
+            #expect(refused.error.contains("\(name).sock has"), "\(refused.error)")
+            #expect(refused.error.contains("a shorter --runtime"), "\(refused.error)")
+        }
+
+        @Test("Two batonds do not share a runtime directory, whatever their states")
+        func sharedRuntime() throws {
+            let daemon = try TestDaemon(plugins: "ping")
+            let refused = try Tool.run(
+                Products.program("batond"),
+                [
+                    "--plugins", "\(directory.path)/plugins", "--state", "\(directory.path)/state",
+                    "--runtime", daemon.runtime.path,
+                ])
+            #expect(refused.exit == .code(69), "\(refused.error)")
+            #expect(refused.error.contains("another --runtime"), "\(refused.error)")
+            #expect(try daemon.call("ping", "ping") == "pong")
+            // It is free when its batond is gone, however that ended.
+            try daemon.killHard()
+            try daemon.start()
+            #expect(try daemon.call("ping", "ping") == "pong")
+        }
+
         @Test("A state directory of a later format is refused, and nothing in it is changed")
         func laterFormat() throws {
             try directory.write(Data("baton-state 9\n".utf8), "state/format")
@@ -168,6 +196,11 @@ extension Processes {
         func commandLine() throws {
             #expect(try run("--frobnicate").exit == .code(64))
             #expect(try run("--log-level", "loud").exit == .code(64))
+            for option in ["--state", "--runtime", "--plugins", "--config"] {
+                let refused = try run(option, "")
+                #expect(refused.exit == .code(64), "\(refused.error)")
+                #expect(refused.error.contains("\(option) is empty"), "\(refused.error)")
+            }
             #expect(try run("--config", "\(directory.path)/none.yaml").exit == .code(78))
             let check = try run("--check")
             #expect(check.exit == .code(0), "\(check.error)")

@@ -49,6 +49,32 @@ extension Processes {
             #expect(try daemon.call("ping", "ping") == "pong")
         }
 
+        @Test("After a quiet second and a kill, too: what was synced last is marked")
+        func rottenEndOfKilled() throws {
+            let daemon = try TestDaemon(plugins: "echo-c", "ping")
+            for number in 1...20 { _ = try daemon.call("echo-c", "\(number)") }
+            #expect(try daemon.call("echo-c", "the-last-message") == "the-last-message")
+            let path = try #require(try segments(of: "echo-c", daemon).last)
+            let quiet = try Data(contentsOf: URL(filePath: path))
+            try wait(for: "the mark") { try Data(contentsOf: URL(filePath: path)) != quiet }
+            let marked = try Data(contentsOf: URL(filePath: path))
+            Thread.sleep(forTimeInterval: 2.5)
+            // One is enough.
+            #expect(try Data(contentsOf: URL(filePath: path)) == marked)
+            try daemon.killHard()
+            var bytes = try Data(contentsOf: URL(filePath: path))
+            let message = try #require(bytes.range(of: Data("the-last-message".utf8)))
+            bytes[message.lowerBound] ^= 1
+            try bytes.write(to: URL(filePath: path))
+
+            let (report, exit) = try KeptState(daemon: daemon).check()
+            #expect(exit == .code(1) && report.mailbox("echo-c")?.mailbox == "damaged")
+            try daemon.start()
+            #expect(try daemon.status("echo-c").state == .quarantined)
+            #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
+            #expect(try daemon.call("ping", "ping") == "pong")
+        }
+
         @Test("A plugin directory that everybody may write to is refused; what runs stays")
         func openDirectory() throws {
             let daemon = try TestDaemon(plugins: "ping")

@@ -155,6 +155,21 @@ extension Processes {
         }
 
         @Test(
+            "A number in base 60, as YAML had them, is none, however large: refused, and it serves on"
+        )
+        func baseSixty() throws {
+            let daemon = try TestDaemon(
+                ["ping": Products.image("ping")], configuration: "probation: 5s\n")
+            for number in ["1:30", "92233720368547:58:07:99:99:99:99", "-9223372036854775809"] {
+                try daemon.configure("probation: \(number)\n")
+                let reload = try daemon.baton("reload")
+                #expect(reload.exit == .code(1))
+                #expect(reload.error.contains("a time up to a day"), "\(reload.error)")
+                #expect(try daemon.call("ping", "ping") == "pong")
+            }
+        }
+
+        @Test(
             "A file with a mistake refuses the reload, names its line, and changes nothing at all")
         func mistake() throws {
             let daemon = try TestDaemon(

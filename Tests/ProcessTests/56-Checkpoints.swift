@@ -279,6 +279,8 @@ extension Processes {
             let heavier = try daemon.lines("trial")
             try heavier.send("weigh 2000\n")
             try wait(for: "the warning") { daemon.logText.contains("no room for its state") }
+            let explained = try daemon.baton("explain", "trial").output
+            #expect(explained.contains("no room on the disk for its state"), "\(explained)")
             for _ in 1...20 { #expect(try daemon.call("ping", "ping") == "pong") }
             #expect(try daemon.trial().waiting == 1)
             #expect(

@@ -124,6 +124,20 @@ extension Processes {
             #expect(try daemon.call("ping", "ping") == "pong")
         }
 
+        @Test("What has rotted again within a second is repaired again, beside the first")
+        func again() throws {
+            try daemon.stop()
+            var kept: Set<String> = []
+            for message in ["1006", "1007", "1008"] {
+                try state.rot(message, in: "counter")
+                kept.insert(try #require(try state.repair("counter").kept))
+            }
+            #expect(kept.count == 3)
+            try daemon.start()
+            try wait(for: "what waits") { try daemon.status("counter").waiting == 0 }
+            #expect(try daemon.call("counter", "?") == "sum=15")
+        }
+
         @Test("It may be cut off and done again: what another try has left is in nobody's way")
         func cutOff() throws {
             try daemon.stop()

@@ -25,8 +25,9 @@ struct Failure: Error, CustomStringConvertible {
 }
 
 extension Duration {
-    /// How long a test waits for what should come soon: long enough for a slow, busy machine.
-    static let patience = Duration.seconds(30)
+    /// How long a test waits for what should come soon: long enough for a slow, busy machine, and for
+    /// programs with a sanitizer.
+    static let patience = Duration.seconds(Products.areSanitized ? 120 : 30)
 
     /// For `poll`: whole milliseconds, rounded up.
     var milliseconds: Int32 {

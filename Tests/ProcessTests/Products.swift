@@ -17,6 +17,9 @@ enum Products {
         try Data(contentsOf: URL(filePath: image(plugin)))
     }
 
+    /// `make sanitize` says so: programs are slower then, and need more memory.
+    static let areSanitized = ProcessInfo.processInfo.environment["BATON_SANITIZER"] != nil
+
     /// The repository, for what `make test` has prepared below it.
     static let repository = URL(filePath: #filePath).resolvingSymlinksInPath()
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
