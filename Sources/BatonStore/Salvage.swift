@@ -144,16 +144,20 @@ package struct Salvage {
         if standing.settled > mailbox.standing.settled {
             try mailbox.settle(upTo: standing.settled, state: nil)
         }
+        try mailbox.flush()
+        try Self.sync(&mailbox)
+        // Proves all of it; and the footers are durable with it.
         try mailbox.mark()
-        // The second time for the footers.
-        for _ in 0..<2 {
-            let targets = mailbox.takeSync()
-            try StoreError.wrap { () throws(SystemError) in
-                for target in targets { try target.file.sync(data: target.dataOnly) }
-            }
-            try mailbox.synced()
-        }
+        try Self.sync(&mailbox)
         standing = mailbox.standing
+    }
+
+    private static func sync(_ mailbox: inout Mailbox) throws(StoreError) {
+        let targets = mailbox.takeSync()
+        try StoreError.wrap { () throws(SystemError) in
+            for target in targets { try target.file.sync(data: target.dataOnly) }
+        }
+        try mailbox.synced()
     }
 
     /// A message may lie where the log has said it cannot: what was told before counts.

@@ -6,7 +6,7 @@ import BatonWire
 import Glibc
 
 enum StatusReport {
-    static let version = "0.3.0"
+    static let version = "0.3.1"
 
     static func daemon(_ supervisor: Supervisor) -> [UInt8] {
         var json = JSONText()

@@ -17,7 +17,7 @@ struct Baton: ParsableCommand {
             Exit statuses: 0 done; 1 refused or rolled back, or another error; 3 service not running; 4 no such \
             service; 64 wrong usage; 69 daemon not reachable; 75 timed out.
             """,
-        version: "0.3.0",
+        version: "0.3.1",
         groupedSubcommands: [
             CommandGroup(
                 name: "See",

@@ -21,7 +21,7 @@ import Logging
             acknowledged is kept, start it again (if it fails again then, the next start serves \
             read-only); 78 the configuration is wrong.
             """,
-        version: "0.3.0",
+        version: "0.3.1",
         subcommands: [CheckCommand.self, RepairCommand.self])
 
     @OptionGroup var files: FileOptions
