@@ -3,7 +3,6 @@
 
 import CLinux
 import Glibc
-import Synchronization
 
 /// `submit` and `take` are for the loop's thread; `descriptor` is readable when results wait.
 package final class Worker<Job: Sendable, Result: Sendable>: Sendable {
@@ -12,7 +11,7 @@ package final class Worker<Job: Sendable, Result: Sendable>: Sendable {
         var results: [Result] = []
     }
 
-    private let queues = Mutex(Queues())
+    private let queues = ToldMutex(Queues())
     private let hasJobs: Descriptor
     private let hasResults: Descriptor
     private let name: String
@@ -42,29 +41,17 @@ package final class Worker<Job: Sendable, Result: Sendable>: Sendable {
     package var descriptor: Int32 { hasResults.number }
 
     package func submit(_ job: Job) {
-        exchange { $0.jobs.append(job) }
+        queues.withLock { $0.jobs.append(job) }
         _ = baton_eventfd_write(hasJobs.number, 1)
     }
 
     /// The results since the last time, in order.
     package func take() -> [Result] {
         _ = baton_eventfd_read(hasResults.number)
-        return exchange { queues in
+        return queues.withLock { queues in
             let results = queues.results
             queues.results = []
             return results
-        }
-    }
-}
-
-extension Worker {
-    private func exchange<Value: Sendable>(_ body: (inout sending Queues) -> sending Value) -> Value
-    {
-        queues.withLock { queues in
-            let lock = unsafe Unmanaged.passUnretained(self).toOpaque()
-            unsafe baton_lock_taken(lock)
-            defer { unsafe baton_lock_left(lock) }
-            return body(&queues)
         }
     }
 }
@@ -76,9 +63,9 @@ extension Worker: WorkerLoop {
         _ = unsafe baton_name_thread(name)
         while true {
             guard baton_eventfd_read(hasJobs.number) > 0 else { return }
-            while let job = exchange({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) {
+            while let job = queues.withLock({ $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }) {
                 let result = perform(job)
-                exchange { $0.results.append(result) }
+                queues.withLock { $0.results.append(result) }
                 _ = baton_eventfd_write(hasResults.number, 1)
             }
         }

@@ -5,7 +5,6 @@ import BatonCore
 import BatonLinux
 import CLinux
 import Glibc
-import Synchronization
 
 package final class OpenFile: Sendable {
     package let descriptor: Descriptor
@@ -26,7 +25,7 @@ package final class OpenFile: Sendable {
         Self.witness.withLock { $0 }?(number)
     }
 
-    private static let witness = Mutex<(@Sendable (Int32) -> Void)?>(nil)
+    private static let witness = ToldMutex<(@Sendable (Int32) -> Void)?>(nil)
 
     /// - Parameter witness: told of each sync that has succeeded, on its thread; `nil`: nobody is. So a
     ///   simulated disk knows what it must not lose.

@@ -107,6 +107,8 @@ extension Processes {
         func candidate(point: FaultPoint) throws {
             let ending = try upgrade("candidate@\(point.rawValue)")
             switch point {
+            // If the state is the one that the candidate has, its death may be seen after the switch.
+            case .purged where Products.areSanitized && ending == Ending("3", "upgraded"): break
             case .prepare, .loaded, .suspended, .purged: #expect(ending == Ending("2", "refused"))
             case .migrated, .switchWritten, .switchDurable, .resumed:
                 #expect(
