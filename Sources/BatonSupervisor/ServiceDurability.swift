@@ -31,8 +31,9 @@ extension Service {
                 mailbox.hasRoomForMark
             else { return }
             do throws(StoreError) { try mailbox.mark() } catch {
-                supervisor.fail("\(name): \(error)")
+                return supervisor.fail("\(name): \(error)")
             }
+            for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
         }
     }
 
