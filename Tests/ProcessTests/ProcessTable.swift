@@ -33,7 +33,9 @@ enum ProcessTable {
     /// The most that it ever was.
     static func peakKibibytes(_ pid: pid_t) throws -> Int { try kibibytes("VmHWM", pid) }
 
+    /// Nothing with a sanitizer: its own memory is not what a test is about.
     private static func kibibytes(_ field: String, _ pid: pid_t) throws -> Int {
+        if Products.areSanitized { return 0 }
         let lines = text("/proc/\(pid)/status").split(separator: "\n")
         guard let line = lines.first(where: { $0.hasPrefix("\(field):") }),
             let number = line.split(whereSeparator: { " \t".contains($0) }).dropFirst().first,

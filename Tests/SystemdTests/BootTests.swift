@@ -1,11 +1,15 @@
 // Baton under a real systemd: Tests/systemd/boot boots one on an overlay of /, installs this build
 // into it, and runs Tests/systemd/inside there. Each step of that script that is not ok is an issue.
 
+import Glibc
 import Testing
 
 @Suite("A real systemd")
 struct BootTests {
-    @Test("It starts, reloads, watches and stops batond, and the journal tells of it")
+    @Test(
+        "It starts, reloads, watches and stops batond, and the journal tells of it",
+        .enabled(
+            if: unsafe getenv("BATON_SANITIZER") == nil, "what is installed has no sanitizer"))
     func batondUnderSystemd() throws {
         var report = TAPReport()
         let exitStatus = try BootedSystemd.run { line in
