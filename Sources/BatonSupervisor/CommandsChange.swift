@@ -78,8 +78,7 @@ extension Supervisor {
 
     func resume(_ command: Command, _ slot: UInt64) {
         guard let service = service(command, slot) else { return }
-        service.resumeByHand()
-        done(command.connection, slot, nil)
+        done(command.connection, slot, service.resumeByHand())
     }
 
     func purge(_ command: Command, _ slot: UInt64) {

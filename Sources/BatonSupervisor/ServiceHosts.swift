@@ -421,7 +421,13 @@ extension Service {
         }
     }
 
-    func resumeByHand() {
+    /// - Returns: why it cannot be now, if so.
+    func resumeByHand() -> String? {
+        let isPastPrepare = upgrade.state != .idle && upgrade.phase != .prepare
+        if case .stopped = condition, isPastPrepare {
+            // Another host beside the candidate would be a second one in charge.
+            return "BUSY an upgrade of \(name) is under way, and starts it: wait for it"
+        }
         isHeld = false
         for waiter in takeSuspendWaiters() {
             waiter("BUSY it was resumed before the message in hand was finished")
@@ -429,8 +435,9 @@ extension Service {
         if case .stopped = condition, currentImage != nil {
             forgive()
             startCurrent()
-        } else if upgrade.state == .idle || upgrade.phase == .prepare {
+        } else if !isPastPrepare {
             resumeCurrent()
         }
+        return nil
     }
 }
