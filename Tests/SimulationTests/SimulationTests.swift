@@ -27,6 +27,13 @@ struct SimulationTests {
         #expect(result.code == 0, "\(result.text)")
     }
 
+    /// 6397: an operator's RESUME of a stopped service while its upgrade is being switched.
+    @Test("So they are in worlds in which one was broken once", arguments: [6397])
+    func worldsOfBefore(seed: Int) throws {
+        let result = try simulate("--seed", "\(seed)", "--seeds", "1")
+        #expect(result.code == 0, "\(result.text)")
+    }
+
     @Test("The same seed is the same world")
     func seedsAreWorlds() throws {
         let result = try simulate("--seed", "1", "--seeds", "60", "--twice")
