@@ -115,7 +115,8 @@ extension Supervisor {
 }
 
 extension Service {
-    private var upgradeDecides: Bool { upgrade.phase != nil && upgrade.phase != .prepare }
+    /// From suspend on it is the upgrade that decides who goes on, and starts it.
+    var upgradeDecides: Bool { upgrade.phase != nil && upgrade.phase != .prepare }
 
     /// New code, or the operator's word: what was before does not count.
     func forgive() {

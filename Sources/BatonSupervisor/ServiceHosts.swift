@@ -45,9 +45,7 @@ extension Service {
     private func startLater(after wait: Moment.Span) {
         condition = .restarting
         _ = supervisor.after(wait) {
-            guard self.condition == .restarting else { return }
-            // From suspend on it is the upgrade that decides who goes on, and starts it.
-            guard self.upgrade.phase == nil || self.upgrade.phase == .prepare else { return }
+            guard self.condition == .restarting, !self.upgradeDecides else { return }
             self.startCurrent()
         }
     }
@@ -394,7 +392,7 @@ extension Service {
 
     /// - Parameter done: given `nil`, or why it is not suspended.
     func suspendByHand(_ done: @escaping (String?) -> Void) {
-        guard upgrade.state == .idle || upgrade.phase == .prepare else {
+        guard !upgradeDecides else {
             return done("BUSY an upgrade of \(name) is under way: wait for it")
         }
         isHeld = true
@@ -423,8 +421,7 @@ extension Service {
 
     /// - Returns: why it cannot be now, if so.
     func resumeByHand() -> String? {
-        let isPastPrepare = upgrade.state != .idle && upgrade.phase != .prepare
-        if case .stopped = condition, isPastPrepare {
+        if case .stopped = condition, upgradeDecides {
             // Another host beside the candidate would be a second one in charge.
             return "BUSY an upgrade of \(name) is under way, and starts it: wait for it"
         }
@@ -435,7 +432,7 @@ extension Service {
         if case .stopped = condition, currentImage != nil {
             forgive()
             startCurrent()
-        } else if !isPastPrepare {
+        } else if !upgradeDecides {
             resumeCurrent()
         }
         return nil
