@@ -13,8 +13,8 @@ extension Salvage {
         if standing.state?.checkpoint != nil {
             if let state = inline(standing.state) {
                 standing.state = state
-            } else if let earlier = standing.earlier, let state = takeable(earlier.state) {
-                (standing.state, standing.settled) = (state.value, earlier.settled)
+            } else if let earlier = standing.earlier, isReadable(earlier.state) {
+                (standing.state, standing.settled) = (inline(earlier.state), earlier.settled)
             } else {
                 try takeFormerState(from: path)
             }
@@ -22,23 +22,17 @@ extension Salvage {
         takeFallbackState()
     }
 
-    /// A state that can be had, or that there was none.
-    private enum Takeable {
-        case none
-        case state(MailboxMachine.State)
-        var value: MailboxMachine.State? { if case .state(let state) = self { state } else { nil } }
-    }
-
-    private func takeable(_ state: MailboxMachine.State?) -> Takeable? {
-        guard let state else { return Takeable.none }
-        return inline(state).map { .state($0) }
+    /// Whether a state can be had; that there was none is a state too.
+    private func isReadable(_ state: MailboxMachine.State?) -> Bool {
+        state == nil || inline(state) != nil
     }
 
     /// Reads the log once more, for states that it knew before.
     private mutating func takeFormerState(from path: String) throws(StoreError) {
         var content = SalvagedContent(try Self.recovery(of: service, path))
         var former: (state: MailboxMachine.State?, settled: SequenceNumber)?
-        var isReadable: [Checkpoint: Bool] = [:]
+        // Many records may name one slot, which is large.
+        var known: [Checkpoint: Bool] = [:]
         // Before its first record a log that is there from its beginning has no state.
         if reading.firstOrdinal == 1 { former = (nil, .none) }
         var walked = reading
@@ -49,8 +43,8 @@ extension Salvage {
             else { return }
             let state = content.standing.state
             if let checkpoint = state?.checkpoint {
-                let isGood = isReadable[checkpoint] ?? (inline(state) != nil)
-                isReadable[checkpoint] = isGood
+                let isGood = known[checkpoint] ?? isReadable(state)
+                known[checkpoint] = isGood
                 guard isGood else { return }
             }
             former = (state, content.standing.settled)
