@@ -28,22 +28,30 @@ enum FuzzMailbox {
         precondition(Set(names).isSubset(of: left), "of \(names) there is \(left)")
         return names.map { ScratchFiles.read("\(path)/\($0)") }
     }()
-    /// Which slots are not as they were at first; they are large, and mostly stay so.
+    /// Held by who uses the files: tests of both entries run at a time. Which slots are not as they were at
+    /// first; they are large, and mostly stay so.
     private static let changedSlots = Mutex<Set<String>>([])
 
     /// Opens it.
     static func open(_ bytes: UnsafeRawBufferPointer) {
-        guard let changed = unsafe change(bytes) else { return }
-        guard let found = find(in: path) else {
-            expectUnchanged(changed)
-            return
+        unsafe withFiles(changedBy: bytes) { changed in
+            guard let found = find(in: path) else {
+                expectUnchanged(changed)
+                return
+            }
+            precondition(find(in: path) == found, "it opens as something else")
         }
-        precondition(find(in: path) == found, "it opens as something else")
     }
 
     /// Repairs it: what was repaired opens, and has lost no more than was said.
     static func repair(_ bytes: UnsafeRawBufferPointer) {
-        guard let changed = unsafe change(bytes) else { return }
+        unsafe withFiles(changedBy: bytes) { changed in
+            repair()
+            expectUnchanged(changed)
+        }
+    }
+
+    private static func repair() {
         _ = Survey(service, path: path)
         do throws(StoreError) {
             var salvage = try Salvage(service, path: path)
@@ -56,11 +64,20 @@ enum FuzzMailbox {
             precondition(
                 found.appended == appended && unsettled >= waiting, "it keeps less than it said")
         } catch {}
-        expectUnchanged(changed)
         for name in (try? DirectoryListing.names(repairedPath)) ?? [] {
             _ = unsafe unlink("\(repairedPath)/\(name)")
         }
         _ = unsafe rmdir(repairedPath)
+    }
+
+    private static func withFiles(
+        changedBy bytes: UnsafeRawBufferPointer, _ use: ([[UInt8]]) -> Void
+    ) {
+        guard let changed = unsafe change(bytes) else { return }
+        changedSlots.withLock { slots in
+            restore(changed, changedSlots: &slots)
+            use(changed)
+        }
     }
 
     private static func expectUnchanged(_ changed: [[UInt8]]) {
@@ -89,7 +106,6 @@ enum FuzzMailbox {
                 changed[index].put(crc: 0, of: 0..<48, at: 48)
             }
         }
-        restore(changed)
         return changed
     }
 
@@ -125,17 +141,16 @@ enum FuzzMailbox {
         } catch { return nil }
     }
 
-    private static func restore(_ files: [[UInt8]]) {
+    private static func restore(_ files: [[UInt8]], changedSlots: inout Set<String>) {
         for name in (try? DirectoryListing.names(path)) ?? [] where !names.contains(name) {
             _ = unsafe unlink("\(path)/\(name)")
         }
         for (index, name) in names.enumerated() {
             let isSlot = index >= segments.count
             let isAtFirst = isSlot && isSame(files[index], self.files[index])
-            let wasChanged = changedSlots.withLock { changed in
+            let wasChanged =
                 isSlot && !isAtFirst
-                    ? !changed.insert(name).inserted : changed.remove(name) != nil
-            }
+                ? !changedSlots.insert(name).inserted : changedSlots.remove(name) != nil
             if isAtFirst, !wasChanged { continue }
             ScratchFiles.write(files[index], "\(path)/\(name)")
         }

@@ -27,4 +27,16 @@ struct CorpusTests {
             }
         }
     }
+    @Test("Targets that run at the same time do not disturb each other")
+    func together() throws {
+        let samples = try FuzzTarget.allCases.map { target in
+            (target, try Self.files(of: target).prefix(40).map { try Data(contentsOf: $0) })
+        }
+        DispatchQueue.concurrentPerform(iterations: samples.count) { index in
+            let (target, texts) = samples[index]
+            for data in texts {
+                unsafe data.withUnsafeBytes { unsafe target.run($0) }
+            }
+        }
+    }
 }
