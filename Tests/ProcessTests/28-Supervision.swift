@@ -40,5 +40,37 @@ extension Processes {
             }
             #expect(try daemon.call("faulty", "version") == "1")
         }
+
+        @Test("resume starts no old version beside a candidate that takes over from a stopped one")
+        func resumeInUpgrade() throws {
+            let daemon = try TestDaemon(
+                Trial.first,
+                configuration: "services: { trial: { restart: temporary, probation: 0s } }\n")
+            let client = try daemon.lines("trial")
+            #expect(try client.ask("sum 1") == "1")
+            // It is stopped late in prepare, with another state than prepare began with: so the new
+            // version is started a second time, in load.
+            let image = try Trial.second("migration-late 2000").file(in: daemon.directory)
+            let control = daemon.client
+            let upgrade = Background { try control.upgrade("trial", image: image).decoded() }
+            try wait(for: "prepare") { try daemon.trial().phase == "prepare" }
+            for sum in 2...50 {
+                #expect(try client.ask("sum 1 20") == "\(sum)")
+            }
+            try client.send("die 1\n")
+            try wait(for: "load") { try daemon.trial().phase == "load" }
+            #expect {
+                try control.change(.resume, "trial")
+            } throws: { error in
+                guard case .refused("BUSY", let text) = error as? ClientError else { return false }
+                return text.contains("upgrade of trial")
+            }
+            #expect(ProcessTable.children(of: daemon.pid).count == 1)
+            #expect(try upgrade.value().verdict == .upgraded)
+            #expect(ProcessTable.children(of: daemon.pid).count == 1)
+            #expect(try client.line() == "alive")
+            #expect(try daemon.call("trial", "sum") == "50")
+            #expect(try daemon.call("trial", "version") == "2")
+        }
     }
 }
