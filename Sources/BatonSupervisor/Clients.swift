@@ -94,7 +94,9 @@ extension Supervisor {
             return (.busy, "\(connections.count) clients are connected")
         }
         guard connections.count < places else {
-            return (.busy, "\(connections.count) clients are connected, of at most \(places)")
+            return (
+                .busy, "\(connections.count) clients are connected, of at most \(max(0, places))"
+            )
         }
         let most = configuration.limits.connectionsOfOneUser
         guard connectionsOfUser[peer.uid, default: 0] < most else {

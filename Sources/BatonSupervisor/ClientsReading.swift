@@ -28,6 +28,8 @@ extension Supervisor {
         connection.hasGone = true
         // Its end would be reported again and again.
         stopWatching(connection.number, token: connection.token)
+        // What waits for it takes memory, and holds up the rest of what it had sent.
+        flushes(connection)
         resumes(connection)
     }
 
@@ -92,6 +94,10 @@ extension Supervisor {
     }
 
     // MARK: Reading
+
+    /// Bytes of answers that one client is made in a turn, about: of what costs time at once. With many
+    /// clients at once each is made less, but one.
+    var answerBytes: Int { max(1, FixedLimits.answerBytes / max(1, eventCount)) }
 
     /// With many clients at once each is read less.
     private var readBytes: Int {

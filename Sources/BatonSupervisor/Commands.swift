@@ -18,7 +18,7 @@ extension Supervisor {
         while connection.state == .open {
             guard connection.pendingCount < ahead, connection.bufferedCount < repliesBytes / 2,
                 // Answers that are made at once cost time: the others have their turn in between.
-                connection.output.end - before < FixedLimits.answerBytes
+                connection.output.end - before < answerBytes
             else { return false }
             let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: input[consumed...])
             switch unsafe connection.commands.next(rest) {
@@ -82,6 +82,10 @@ extension Supervisor {
                 slot, "ERR",
                 "this connection is subscribed: it takes SUBSCRIBE, UNSUBSCRIBE, PING and QUIT; "
                     + "with HELLO 3 before SUBSCRIBE, everything")
+        }
+        // Nobody hears the answer, and there may be very many.
+        if connection.hasGone, name.isQuestion {
+            return connection.reply(slot, gated: false) { _ in }
         }
         switch name {
         case .call: call(command, slot)

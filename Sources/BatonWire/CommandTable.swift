@@ -71,6 +71,16 @@ package enum CommandName: String, CaseIterable, Sendable {
         }
     }
 
+    /// Whether it does nothing but answer.
+    package var isQuestion: Bool {
+        switch self {
+        case .status, .explain, .mailbox, .ping, .command, .config, .info: true
+        case .call, .send, .reload, .rollback, .confirm, .redeliver, .discard, .upgrade, .suspend,
+            .resume, .purge, .hello, .client, .select, .quit, .subscribe, .unsubscribe:
+            false
+        }
+    }
+
     /// Whether a subscriber that speaks RESP2 may ask it, as with Redis.
     package var isForSubscribers: Bool {
         switch self {

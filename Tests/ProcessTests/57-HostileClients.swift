@@ -164,6 +164,37 @@ extension Processes {
             #expect(try daemon.status("faulty").connections == 1)
         }
 
+        @Test("Clients that ask much and go without reading leave at once, and hold up nobody")
+        func gone() throws {
+            let questions = String(repeating: "STATUS\r\n", count: 15_000) + "SEND ping last\r\n"
+            let appended = try daemon.status("ping").appended
+            for _ in 1...40 { try LineClient(path: daemon.runtime.messageSocket).send(questions) }
+            // Well before they would be closed for not reading.
+            let left = try ContinuousClock().measure {
+                try wait(for: "their end") { try counted.connected <= 2 }
+            }
+            print("40 clients that went were gone after \(left)")
+            #expect(left < .seconds(2))
+            #expect(try counted.bytes < 1 << 20)
+            #expect(try counted.closedStalled == 0)
+            // What they had sent counts.
+            #expect(try daemon.status("ping").appended == appended + 40)
+            try expectWell(within: 64 << 10, beside: neighbour.median(asking: 300))
+        }
+
+        @Test("Many that ask without an end, and do not read, take little of the others' time")
+        func questions() throws {
+            let curious = try (1...200).map { _ in
+                try LineClient(path: daemon.runtime.messageSocket)
+            }
+            let questions = String(repeating: "STATUS\r\n", count: 1500)
+            for client in curious { try client.send(questions) }
+            let waits = try neighbour.waits(asking: 30)
+            print("beside 200 that ask, a neighbour's median \(waits[15]), at most \(waits[29])")
+            #expect(waits[15] < .seconds(1))
+            withExtendedLifetime(curious) {}
+        }
+
         @Test("The same with replies that wait behind a slow one, on baton.sock")
         func parked() throws {
             let lazy = try LineClient(path: daemon.runtime.messageSocket)
