@@ -31,11 +31,13 @@ package struct Descriptor: ~Copyable, Sendable {
         try Descriptor("duplicate a descriptor", baton_fcntl_int(number, F_DUPFD_CLOEXEC, 3))
     }
 
-    /// Opens `path`, close-on-exec. Relative paths are below `directory`.
+    /// Opens `path`, close-on-exec, and waits for nobody: a pipe in a file's place has no other end.
+    /// Relative paths are below `directory`.
     package static func open(
         _ path: String, in directory: Int32 = AT_FDCWD, flags: Int32, mode: UInt32 = 0
     ) throws(SystemError) -> Descriptor {
-        try Descriptor("open \(path)", unsafe baton_open_at(directory, path, flags, mode))
+        try Descriptor(
+            "open \(path)", unsafe baton_open_at(directory, path, flags | O_NONBLOCK, mode))
     }
 
     /// A counter that wakes; non-blocking unless said.

@@ -196,7 +196,7 @@ package enum CheckpointSlot {
     static func mailbox(of slot: UInt8, in directory: OpenFile) -> [UInt8]? {
         guard
             let file = try? OpenFile(
-                .open(fileName(slot), in: directory.number, flags: O_RDONLY | O_NONBLOCK)),
+                .open(fileName(slot), in: directory.number, flags: O_RDONLY)),
             case .header(let header) = try? readHeader(file)
         else { return nil }
         return header.mailbox

@@ -199,7 +199,7 @@ package struct Recovery {
         let directory = directory
         return try StoreError.wrapReading("\(path)/\(name)") { () throws(SystemError) in
             let file = try Descriptor.open(
-                name, in: directory.number, flags: O_RDONLY | O_NONBLOCK)
+                name, in: directory.number, flags: O_RDONLY)
             return Int(try file.status().st_size)
         }
     }
@@ -212,7 +212,7 @@ package struct Recovery {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
         do throws(SystemError) {
             let file = try Descriptor.open(
-                name, in: directory.number, flags: O_RDONLY | O_NONBLOCK)
+                name, in: directory.number, flags: O_RDONLY)
             let got = try unsafe file.read(into: buffer, at: 0)
             guard got == count else { throw SystemError("read \(name)", code: EIO) }
         } catch {

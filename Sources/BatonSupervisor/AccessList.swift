@@ -1,5 +1,6 @@
-// Which users may talk to a service, beyond what the mode of its socket allows. Runs in batond.
+// Which users may talk to a service. Runs in batond.
 
+import BatonCore
 import BatonLinux
 import CLinux
 import Glibc
@@ -47,6 +48,18 @@ extension Service {
 }
 
 extension Supervisor {
+    /// The mode of a service's socket. Where there is a list it alone says who is let in.
+    func socketMode(of service: ServiceName) -> UInt32 {
+        configuration.settings(of: service).access == nil ? 0o660 : 0o666
+    }
+
+    func changeSocketMode(of service: Service) {
+        guard unsafe chmod(socketPath(of: service.name), socketMode(of: service.name)) != 0 else {
+            return
+        }
+        service.log.error("its socket's mode: \(SystemError.last("change it"))")
+    }
+
     /// Says who was refused, for whoever looks after the machine; not each time of a flood.
     func audit(_ peer: UnixSocket.Peer, refusedBy service: Service) {
         guard let count = counters.warns(of: .denied, at: now) else { return }

@@ -28,8 +28,7 @@ package enum ConfigurationFile {
         let file: OpenFile
         let status: stat
         do throws(SystemError) {
-            // Not blocking, or a FIFO would hold up the services at a reload.
-            file = OpenFile(try .open(path, flags: O_RDONLY | O_NONBLOCK))
+            file = OpenFile(try .open(path, flags: O_RDONLY))
             status = try file.descriptor.status()
         } catch {
             if error.code == ENOENT, mayBeMissing { return nil }

@@ -42,7 +42,7 @@ package struct ImageIntake {
         let status: stat
         do throws(SystemError) {
             // Not blocking, or a FIFO would hang here.
-            file = OpenFile(try .open(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+            file = OpenFile(try .open(path, flags: O_RDONLY | O_NOFOLLOW))
             status = try file.descriptor.status()
             memory = OpenFile(try .memory("baton-image", size: 0))
         } catch {

@@ -67,7 +67,10 @@ extension Service {
             restarts: settings.restarts, period: settings.restartPeriod, type: settings.restart)
         mailbox.byteLimit = configuration.limits.mailboxBytes
         releaseHeldUp()
-        if settings.access != old.access { closeThoseNotAdmitted() }
+        if settings.access != old.access {
+            supervisor.changeSocketMode(of: self)
+            closeThoseNotAdmitted()
+        }
         // A release on probation begins the new one.
         if settings.probation != old.probation, probationEnds != nil { beginProbation() }
         guard durability != old.durability else { return }

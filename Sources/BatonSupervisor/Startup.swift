@@ -30,6 +30,7 @@ extension Supervisor {
                 "it was removed, and its mailbox is kept", metadata: ["service": "\(name)"])
         }
         try expectPaths(of: names)
+        try expectDescriptors(for: names.count)
         if let readOnlyReason { emit(Event(.readOnly, cause: readOnlyReason)) }
         for name in names.sorted() where shutdown == .running { _ = open(name) }
         // A mailbox could not be made durable.
@@ -70,6 +71,15 @@ extension Supervisor {
         )
     }
 
+    private func expectDescriptors(for count: Int) throws(StartRefusal) {
+        // At rest; with less mailboxes could not even be read.
+        let needed = FixedLimits.descriptorsKept + FixedLimits.descriptorsPerService * count / 3
+        guard descriptorLimit < needed else { return }
+        throw StartRefusal(
+            "there may be \(descriptorLimit) descriptors, and \(count) services alone need "
+                + "\(needed): raise LimitNOFILE=")
+    }
+
     /// Opens a service's mailbox and its socket. `nil` if that cannot be: it is out of service then, or,
     /// if the disk fails, batond ends.
     func open(_ name: ServiceName) -> Service? {
@@ -90,7 +100,7 @@ extension Supervisor {
             let service = Service(name, mailbox: mailbox, supervisor: self)
             services[name] = service
             note(report, service)
-            try listen(.service(service), at: socketPath(of: name))
+            try listen(.service(service), for: name)
             return service
         } catch {
             services[name] = nil
@@ -109,7 +119,7 @@ extension Supervisor {
         // Told once, however often it is tried.
         guard before == nil else { return }
         if readOnlyReason == nil { emit(Event(outage.event, service: name, cause: outage.reason)) }
-        do throws(StoreError) { try listen(.outage(outage), at: socketPath(of: name)) } catch {
+        do throws(StoreError) { try listen(.outage(outage), for: name) } catch {
             logger.error("\(error)")
         }
     }
@@ -135,8 +145,10 @@ extension Supervisor {
         }
     }
 
-    private func listen(_ kind: Listener.Kind, at path: String) throws(StoreError) {
-        do throws(SystemError) { try listen(kind, at: path, mode: 0o660) } catch {
+    private func listen(_ kind: Listener.Kind, for name: ServiceName) throws(StoreError) {
+        do throws(SystemError) {
+            try listen(kind, at: socketPath(of: name), mode: socketMode(of: name))
+        } catch {
             throw .system(error)
         }
     }

@@ -192,6 +192,44 @@ extension Processes {
             }
         }
 
+        @Test(
+            "A pipe in a file's place holds nobody up: batond, check and repair end, or do without it",
+            arguments: ["format", "lock", "mailboxes/ping/checkpoint.a", "mailboxes/ping.removed"])
+        func pipes(name: String) throws {
+            let daemon = try TestDaemon(plugins: "ping", "counter")
+            #expect(try daemon.call("ping", "ping") == "pong")
+            try daemon.stop()
+            let path = "\(daemon.state)/\(name)"
+            _ = unsafe unlink(path)
+            #expect(unsafe mkfifo(path, 0o600) == 0)
+            for command in [["check"], ["repair", "ping", "--yes"]] {
+                let words = [Products.program("baton")] + command + ["--state", daemon.state]
+                let ended = try Tool.run("timeout", ["20"] + words)
+                #expect(ended.exit != .code(124), "\(command): \(ended.error)")
+            }
+            let words = [Products.program("batond")] + daemon.arguments
+            let ended = try Tool.run("timeout", ["3"] + words)
+            // It has ended by itself, or ran and took the signal.
+            #expect([.code(69), .code(124)].contains(ended.exit), "\(ended.error)")
+            #expect(ended.exit == .code(69) || ended.error.contains("ready: "), "\(ended.error)")
+        }
+
+        @Test(
+            "Too few descriptors for the services are told at once, and nothing is called damaged")
+        func descriptors() throws {
+            let daemon = try TestDaemon(plugins: "ping", "counter")
+            #expect(try daemon.call("counter", "5") == "5")
+            try daemon.stop()
+            for count in [16, 20, 24, 28, 32, 40, 60, 79] {
+                let words = ["--nofile=\(count):\(count)", Products.program("batond")]
+                let refused = try Tool.run("prlimit", words + daemon.arguments)
+                #expect(refused.exit == .code(69), "\(count): \(refused.error)")
+                #expect(!refused.error.contains("damaged"), "\(count): \(refused.error)")
+            }
+            try daemon.start()
+            #expect(try daemon.call("counter", "0") == "5")
+        }
+
         @Test("The command line is checked: 64 for usage, and --check only looks")
         func commandLine() throws {
             #expect(try run("--frobnicate").exit == .code(64))

@@ -76,6 +76,31 @@ extension Processes {
             #expect(try daemon.client.status().decoded().clients?.refusedDenied == 5)
         }
 
+        @Test(
+            "Who is listed needs no group of batond's: the list alone decides, also after a reload")
+        func strangers() throws {
+            let daemon = try TestDaemon(
+                plugins: "counter", "ping",
+                configuration: "services: { counter: { allow_users: [1234] } }\n")
+            try daemon.openToGroup()
+            func ask(_ service: String, _ text: String, as user: Int) throws -> String {
+                try Tool.run(
+                    "setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups", "socat",
+                    "-t5", "-", "UNIX-CONNECT:\(daemon.runtime.serviceSocket(service))",
+                    input: text + "\n"
+                ).output
+            }
+            #expect(try ask("counter", "1", as: 1234) == "1\n")
+            #expect(try !ask("counter", "1", as: 1235).hasPrefix("1"))
+            // Where there is no list the mode decides.
+            #expect(try ask("ping", "ping", as: 1234).isEmpty)
+            try daemon.configure("services: { ping: { allow_users: [1234] } }\n")
+            _ = try daemon.client.reload()
+            #expect(try ask("ping", "ping", as: 1234) == "pong\n")
+            #expect(try ask("counter", "1", as: 1234).isEmpty)
+            #expect(try daemon.call("counter", "0") == "1")
+        }
+
         @Test("A reload that takes somebody off the list closes his connections")
         func reload() throws {
             let daemon = try TestDaemon(
