@@ -3,6 +3,7 @@
 
 import BatonCore
 import BatonLinux
+import Glibc
 
 package struct Survey: Sendable {
     package enum End: Equatable, Sendable {
@@ -30,19 +31,29 @@ package struct Survey: Sendable {
 
     package var unsettledCount: UInt64 { appended.distance(from: standing.settled) }
 
-    /// A log that is written while it is read looks damaged where the reading was overtaken: what is
-    /// found damaged twice at one place is so.
-    private static let readings = 8
+    /// A log that is written while it is read looks damaged where the reading was overtaken, and so does
+    /// a slot: what is found damaged twice at one place, by one record, is so.
+    private static let readings = 40
 
     /// - Parameter wasMade: it was open once, so there is something in it.
     package init(_ service: ServiceName, path: String, wasMade: Bool = true) {
         var survey = Survey(once: service, path: path, wasMade)
-        for _ in 1..<Self.readings {
-            guard case .refused(let fault) = survey.end else { break }
+        for reading in 1..<Self.readings {
+            guard survey.hasFault else { break }
+            usleep(UInt32(min(reading * 1000, 20_000)))
+            let before = survey
             survey = Survey(once: service, path: path, wasMade)
-            if survey.end == .refused(fault) { break }
+            if survey.hasSameFault(as: before) { break }
         }
         self = survey
+    }
+
+    private var hasFault: Bool {
+        if case .refused = end { true } else { !damagedSlots.isEmpty }
+    }
+    private func hasSameFault(as other: Survey) -> Bool {
+        end == other.end && damagedSlots == other.damagedSlots
+            && Set(standing.slotsNamed) == Set(other.standing.slotsNamed)
     }
 
     private init(once service: ServiceName, path: String, _ wasMade: Bool) {
@@ -78,8 +89,9 @@ extension Recovery {
             count = listing.ordinals.count
             let torn = try readAll(listing)
             try readSlots()
+            // Bytes that are no record may be of a segment that was there before.
             guard let torn, let place = goodThrough,
-                !torn.range.isEmpty || !torn.segments.isEmpty
+                torn.byteCount > 0 || !torn.segments.isEmpty
             else { return (.clean, count) }
             return (.torn(at: place, byteCount: torn.byteCount), count)
         } catch { return (.refused(error), count) }

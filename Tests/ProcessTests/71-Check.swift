@@ -49,6 +49,30 @@ extension Processes {
             }
         }
 
+        @Test("A batond that writes states and messages as fast as it can is never found damaged")
+        func busy() throws {
+            let daemon = try TestDaemon(plugins: "trial")
+            let state = KeptState(daemon: daemon)
+            let weigh = try daemon.call("trial", "weigh 60")
+            #expect(weigh == "weighs 60")
+            let path = daemon.runtime.serviceSocket("trial")
+            let load = Background {
+                let clients = try (1...2).map { _ in
+                    try PipelinedClient(TallyTalk(), path: path, window: 20, goal: 20_000)
+                }
+                try Crowd(clients).work()
+            }
+            var count = 0
+            while !load.isOver, count < 100 {
+                let (report, exit) = try state.check()
+                #expect(exit == .code(0), "\(report.findings)")
+                count += 1
+            }
+            try load.value(within: .seconds(300))
+            print("\(count) checks beside the load")
+            #expect(count > 5)
+        }
+
         @Test("A torn end is no damage; batond drops as much as was told")
         func torn() throws {
             try daemon.killHard()
