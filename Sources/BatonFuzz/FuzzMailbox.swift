@@ -101,7 +101,10 @@ enum FuzzMailbox {
         }
         if mends & 1 == 1 { mendRecords(&changed) }
         if mends & 2 == 2 {
-            for index in segments.indices { changed[index].put(crc: 0, of: 0..<76, at: 76) }
+            for index in segments.indices {
+                changed[index].put(crc: 0, of: 0..<76, at: 76)
+                changed[index].put(crc: seed(of: changed[index]), of: 512..<520, at: 520)
+            }
             for index in segments.count..<names.count {
                 changed[index].put(crc: 0, of: 0..<48, at: 48)
             }
@@ -113,7 +116,9 @@ enum FuzzMailbox {
     private static let places: [(index: Int, offset: Int)] = {
         files.indices.flatMap { index in
             let isSlot = index >= segments.count
-            let read = [0..<80, 4096..<(isSlot ? 4104 : files[index].count)]
+            let read = [
+                0..<80, 512..<(isSlot ? 512 : 524), 4096..<(isSlot ? 4104 : files[index].count),
+            ]
             return read.joined().map { (index, $0) }
         }
     }()
@@ -161,7 +166,7 @@ enum FuzzMailbox {
     /// Of the records where they stood, and the chain of the batches.
     private static func mendRecords(_ changed: inout [[UInt8]]) {
         for index in segments.indices {
-            let seed = (changed[index][60..<76] + changed[index][20..<24]).crc(0)
+            let seed = seed(of: changed[index])
             var chain = changed[index].word(at: 56)
             for offset in starts(of: files[index]) {
                 if changed[index][offset] == 1 { changed[index].put(chain, at: offset + 48) }
@@ -175,6 +180,10 @@ enum FuzzMailbox {
                 if changed[index][offset] == 1 { chain = changed[index].word(at: offset + 28) }
             }
         }
+    }
+
+    private static func seed(of segment: [UInt8]) -> UInt32 {
+        (segment[60..<76] + segment[20..<24]).crc(0)
     }
 
     private static func starts(of file: [UInt8]) -> [Int] {

@@ -15,14 +15,16 @@ extension Recovery {
         if segments.count == 1, header.ordinal > 1, end == Segment.headerBytes {
             throw damaged(bad, "the segment's first batch is not valid")
         }
-        let rest = unsafe search(bytes, from: end, seed: variant.seed(of: header), bad)
+        let rest = unsafe search(
+            bytes, of: header.ordinal, from: end, seed: variant.seed(of: header), bad)
         if let proof = rest.proof { throw damaged(bad, "a record is not valid, and \(proof)") }
         var byteCount = rest.end - end
         for ordinal in later {
             let file = try unsafe readFile(ordinal)
             defer { unsafe file.deallocate() }
             let seed = variant.seed(mailbox: header.mailbox, ordinal: ordinal)
-            let found = unsafe search(UnsafeRawBufferPointer(file), from: 0, seed: seed, bad)
+            let found = unsafe search(
+                UnsafeRawBufferPointer(file), of: ordinal, from: 0, seed: seed, bad)
             if let proof = found.proof {
                 throw damaged(bad, "a record is not valid, and in segment \(ordinal) \(proof)")
             }
@@ -50,9 +52,17 @@ extension Recovery {
     }
 
     private func search(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, seed: UInt32, _ bad: LogPosition
+        _ bytes: UnsafeRawBufferPointer, of ordinal: UInt32, from start: Int, seed: UInt32,
+        _ bad: LogPosition
     ) -> Rest {
         var rest = Rest(end: start)
+        if let mark = unsafe PageMark.read(bytes, of: ordinal, seed: seed), mark > bad,
+            variant.without != .proof
+        {
+            rest.proof =
+                "the header page says that the log had been made durable up to \(mark.offset)"
+            return rest
+        }
         for offset in stride(from: start, through: bytes.count - Record.headerBytes, by: 8) {
             guard let found = unsafe Record.findHeader(in: bytes, at: offset, seed: seed) else {
                 continue

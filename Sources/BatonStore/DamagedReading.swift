@@ -104,7 +104,7 @@ struct DamagedReading {
     private static func byteCount(_ ordinal: UInt32, in directory: OpenFile) -> Int {
         let name = BatonStore.Segment.fileName(ordinal)
         let file = try? Descriptor.open(
-            name, in: directory.number, flags: O_RDONLY | O_NONBLOCK)
+            name, in: directory.number, flags: O_RDONLY)
         return (try? file?.status()).map { Int($0.st_size) } ?? 0
     }
 
@@ -115,7 +115,7 @@ struct DamagedReading {
         let name = BatonStore.Segment.fileName(ordinal)
         guard
             let file = try? Descriptor.open(
-                name, in: directory.number, flags: O_RDONLY | O_NONBLOCK),
+                name, in: directory.number, flags: O_RDONLY),
             let status = try? file.status(), status.st_mode & S_IFMT == S_IFREG
         else { return .allocate(byteCount: 0, alignment: 16) }
         let count = min(Int(status.st_size), most)
@@ -134,6 +134,9 @@ struct DamagedReading {
         let file = unsafe Self.read(segment.ordinal, in: directory)
         defer { unsafe file.deallocate() }
         let bytes = UnsafeRawBufferPointer(file)
+        if let mark = unsafe PageMark.read(bytes, of: segment.ordinal, seed: segment.seed) {
+            proven = max(proven, mark)
+        }
         var offset = 0
         while offset <= bytes.count - Record.headerBytes {
             defer { offset += 8 }

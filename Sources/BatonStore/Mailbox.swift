@@ -1,7 +1,8 @@
 // A service's mailbox: the log that its messages, outcomes and switches are appended to.
 // Used in batond, by the loop's thread.
 // MailboxDurability.swift makes it durable and lets go of it, Retention.swift says what of it stays,
-// MailboxReading.swift finds what is in it, MailboxCheckpoints.swift keeps large states beside it.
+// MailboxRoom.swift what is kept free in it, MailboxReading.swift finds what is in it,
+// MailboxCheckpoints.swift keeps large states beside it.
 //
 // Invariants: what is appended gathers in one buffer, which `flush` writes with one pwrite as one
 // batch; a host reads up to `readable`, which is always flushed; nothing counts as durable before
@@ -20,7 +21,7 @@ import Glibc
     package private(set) var appended: SequenceNumber
     /// Up to where everything was durable at the last sync.
     package internal(set) var durable: LogPosition
-    /// How much of that the last batch says.
+    /// How much of that the active segment's header page says.
     private var marked: LogPosition
     /// Messages after this one must stay in the log, for who reads them once more.
     package var keepFrom: SequenceNumber?
@@ -39,14 +40,14 @@ import Glibc
 
     // The batch being gathered, from its header on; empty if `filled` is 0.
     private var buffer: UnsafeMutableRawBufferPointer
-    private var filled = 0
+    private(set) var filled = 0
     private var recordCount: UInt32 = 0
     private var batchNumber: UInt64
     private var batchFirstSequence: UInt64 = 0
     private var chain: UInt32
     private var seed: UInt32
     /// Where in the active segment the next batch begins.
-    private var offset: Int
+    private(set) var offset: Int
 
     /// What is needed of the messages, as the flushed batches have it.
     var flushedNeeded: SequenceNumber
@@ -66,9 +67,12 @@ import Glibc
         case none, making
         case ready(byteCount: Int)
     }
-    /// What of the active segment messages leave free. The settling of what is there must not fail
-    /// for a message that comes: until there is a spare, some of the segment is kept for it.
-    private var kept = 0
+    /// No spare can be made: the disk is full.
+    var isSpareDenied = false
+    /// What of the active segment is kept until there is a spare, see MailboxRoom.swift.
+    var kept = 0
+    /// What the settling of one message may take.
+    var settleBytes = Mailbox.batchBytes
 
     static let batchBytes = Record.size(payload: 32)
     private static let flushBytes = 1 << 20
@@ -119,7 +123,7 @@ import Glibc
     var isSyncing: Bool { syncing != nil }
     var activeSegment: Segment { segments[segments.count - 1] }
     /// Of the active segment; kept apart, for the hot path.
-    private var activeByteCount: Int
+    private(set) var activeByteCount: Int
 
     // MARK: Appending
 
@@ -127,7 +131,9 @@ import Glibc
     package mutating func append(_ message: UnsafeRawBufferPointer) throws(StoreError)
         -> SequenceNumber
     {
-        try reserve(Record.size(payload: message.count), keeping: kept, isMessage: true)
+        let size = Record.size(payload: message.count)
+        try expectRoom(for: size)
+        try reserve(size, keeping: keptForSettling, isMessage: true)
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
         appended = number
@@ -148,9 +154,9 @@ import Glibc
             throw .idsFull(count: standing.ids.count)
         }
         let payload = identity.encoded(forgetting: forgotten)
-        try reserve(
-            Record.size(payload: message.count) + Record.size(payload: payload.count),
-            keeping: kept, isMessage: true)
+        let size = Record.size(payload: message.count) + Record.size(payload: payload.count)
+        try expectRoom(for: size)
+        try reserve(size, keeping: keptForSettling, isMessage: true)
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
         appended = number
@@ -290,23 +296,25 @@ import Glibc
         // An older Baton must not take records for invalid that it does not know: they stand in
         // segments that say so.
         if activeSegment.header.version < Segment.formatVersion { try roll(toHold: 0) }
-        try reserve(Record.size(payload: 0))
+        try reserve(Record.size(payload: 0), keeping: 0)
         put(.epoch, [], sequence: appended.value)
         try flush()
     }
 
-    /// After everything was synced: one more batch, which says so. Damage before it can be told from
-    /// a torn end.
+    /// Says in the header page how far the log is durable: damage before that can be told from a torn
+    /// end. It needs no room, and nobody waits for it.
     package mutating func mark() throws(StoreError) {
-        try reserve(Record.size(payload: 0))
-        put(.epoch, [], sequence: appended.value)
-        try flush()
+        guard wantsMark else { return }
+        let position = variant.without == .mark ? readable : durable
+        do throws(SystemError) {
+            try active.write(PageMark.encoded(position, seed: seed), at: PageMark.offset)
+        } catch { throw .system(error) }
+        marked = durable
+        activeIsDirty = true
     }
-    /// Whether something is durable, and no batch says so.
-    package var wantsMark: Bool { marked < durable && filled == 0 && syncing == nil }
-    /// Whether a mark needs no other segment.
-    package var hasRoomForMark: Bool {
-        offset + Self.batchBytes + Record.size(payload: 0) + Segment.footerBytes <= activeByteCount
+    /// Whether more is durable than the header page says. (Of the segments before this one's header does.)
+    package var wantsMark: Bool {
+        marked < durable && durable.segment == activeSegment.ordinal
     }
 
     /// The first batch of a segment: everything known, so that no older segment is needed for it.
@@ -345,9 +353,10 @@ import Glibc
 
     /// Makes room for `size` bytes in the batch, beginning one, or another segment, if need be.
     @inline(__always)
-    private mutating func reserve(_ size: Int, keeping kept: Int = 0, isMessage: Bool = false)
+    private mutating func reserve(_ size: Int, keeping kept: Int? = nil, isMessage: Bool = false)
         throws(StoreError)
     {
+        let kept = kept ?? keptForLives
         let inBatch = filled == 0 ? Self.batchBytes : filled
         let limit = activeByteCount - Segment.footerBytes - kept
         if offset + inBatch + size > limit || inBatch + size > Self.flushBytes {
@@ -412,47 +421,15 @@ import Glibc
         segments[segments.count - 1].endSequence = appended.value + 1
         flushedNeeded = standing.needed
         slots.flushed(standing.slotsNamed)
-        marked = mark
         offset += filled
         unsyncedByteCount += filled
         filled = 0
         activeIsDirty = true
-        if offset > activeByteCount / 2 { seekSpare() }
-    }
-
-    /// What the next segment has: room at least for its base record and as much again, so that no
-    /// more is written for base records than for all else.
-    func nextByteCount(toHold needed: Int) -> Int {
-        let doubled = min(activeByteCount * 2, variant.lastSegmentBytes)
-        let base = baseBatchBytes
-        let least = Segment.headerBytes + base + max(base, variant.leastRoomBytes) + needed
-        return (max(doubled, least) + 4095) & ~4095
-    }
-
-    private var baseBatchBytes: Int {
-        Self.batchBytes + Record.size(payload: standing.encodedByteCount)
-    }
-
-    /// What is kept of the active segment follows from the spare and from the state's size. A spare
-    /// that does not hold the base record any more is none: another is made in its place.
-    mutating func reckon() {
-        let stateBytes = standing.inlineState?.bytes.count ?? 512
-        let settling = Self.batchBytes + Record.size(payload: 4 + stateBytes)
-        if case .ready(let byteCount) = spare {
-            let least = Segment.headerBytes + baseBatchBytes + settling + Segment.footerBytes
-            if byteCount >= least {
-                kept = 0
-                return
-            }
-            spare = .none
-        }
-        kept =
-            variant.without == .reserve
-            ? 0 : max(min(activeByteCount / 8, 1 << 20), 4 * settling)
+        if offset > activeByteCount / 2 || settlingByteCount > activeByteCount / 4 { seekSpare() }
     }
 
     /// Goes on in another segment: the spare, or one made now.
-    private mutating func roll(toHold needed: Int) throws(StoreError) {
+    mutating func roll(toHold needed: Int) throws(StoreError) {
         let ordinal = activeSegment.ordinal + 1
         let name = Segment.fileName(ordinal)
         let least = nextByteCount(toHold: needed)

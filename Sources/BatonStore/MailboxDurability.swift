@@ -105,6 +105,7 @@ extension Mailbox {
     /// A spare was made, or could not be.
     package mutating func spareIsReady(byteCount: Int, failed: Bool) {
         spare = failed ? .none : .ready(byteCount: byteCount)
+        if !failed { isSpareDenied = false }
         reckon()
     }
 }

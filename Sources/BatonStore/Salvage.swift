@@ -146,7 +146,7 @@ package struct Salvage {
         }
         try mailbox.flush()
         try Self.sync(&mailbox)
-        // Proves all of it; and the footers are durable with it.
+        // The footers are durable with it.
         try mailbox.mark()
         try Self.sync(&mailbox)
         standing = mailbox.standing

@@ -5,7 +5,8 @@ import CLinux
 import Glibc
 
 package struct Segment: Sendable {
-    /// Records begin here: the header has a page of its own, which is never written twice.
+    /// Records begin here: the header has a page of its own, in which nothing is written later but a
+    /// mark (PageMark).
     package static let headerBytes = 4096
     /// Kept free at the end for the footer.
     static let footerBytes = Record.size(payload: 16)

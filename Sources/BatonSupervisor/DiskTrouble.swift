@@ -130,11 +130,13 @@ extension Service {
         isSpareMissing = false
         mailbox.spareIsReady(byteCount: byteCount, failed: false)
         hasRoom()
+        tryOutcomesAgain()
     }
 
     func spareHasFailed(byteCount: Int, _ error: SystemError) {
         if !isSpareMissing { log.warning("no spare segment: \(error)") }
         isSpareMissing = true
+        mailbox.spareIsDenied()
         // The mailbox asks for another as soon as it hears of it.
         _ = supervisor.after(FixedLimits.roomRetry) { [weak self] in
             guard let self else { return }

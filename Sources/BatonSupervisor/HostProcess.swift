@@ -312,6 +312,11 @@ final class HostProcess {
         }
     }
 
+    /// The bytes of a large outcome that is to be taken, counted from 0; 0 if it does not come.
+    func largeByteCount(_ index: Int, now: Moment) -> Int {
+        awaitLarge(index + 1, now: now) ? large[index].byteCount : 0
+    }
+
     /// The next large outcome is a state that is known already.
     func passLargeState() {
         largeStatesTaken &+= 1

@@ -48,6 +48,8 @@ enum CheckpointProgress {
     case waitingForRoom(CheckpointRun)
     /// Of this host; its outcomes are about to be taken.
     case written(HostProcess, CheckpointSlot.Written)
+    /// The disk is full: this host's outcomes would not fit into the log. With a state, if there is one.
+    case outcomesWaitForRoom(HostProcess, CheckpointSlot.Written?)
 }
 
 extension Service {
@@ -60,7 +62,7 @@ extension Service {
     var isHeldUpByCheckpoint: Bool {
         switch checkpoint {
         case .none, .written: false
-        case .waitingForSlot, .writing, .waitingForRoom: true
+        case .waitingForSlot, .writing, .waitingForRoom, .outcomesWaitForRoom: true
         }
     }
 
@@ -70,13 +72,14 @@ extension Service {
     /// there is one, is durable.
     func mayTake(from host: HostProcess) -> Bool {
         switch checkpoint {
-        case .waitingForSlot, .writing, .waitingForRoom: return false
-        case .written(let its, _) where its === host: return true
+        case .waitingForSlot, .writing, .waitingForRoom, .outcomesWaitForRoom: return false
+        case .written(let its, let written) where its === host:
+            return hasRoomForOutcomes(of: host, written)
         case .none, .written: break
         }
         checkpoint = .none
         switch host.largeStateAhead(now: supervisor.now) {
-        case nil: return true
+        case nil: return hasRoomForOutcomes(of: host, nil)
         case .missing:
             violation(host, "a large state did not come")
             return false
@@ -195,6 +198,68 @@ extension Service {
     }
 
     // MARK: No room
+
+    /// Whether what is to be taken from `host` fits into the log; if not, it waits in the ring, and is
+    /// tried again.
+    private func hasRoomForOutcomes(of host: HostProcess, _ written: CheckpointSlot.Written?)
+        -> Bool
+    {
+        // Answers can be of any size; all else fits into a spare.
+        guard !mailbox.hasSpare || mailbox.standing.ids.count > 0 else { return true }
+        do throws(StoreError) {
+            try mailbox.makeRoom(for: outcomesByteCount(of: host))
+            return true
+        } catch {
+            guard case .noRoom(let what) = error else {
+                supervisor.fail("\(name): \(error)")
+                return false
+            }
+            checkpoint = .outcomesWaitForRoom(host, written)
+            hasNoRoom(for: what)
+            _ = supervisor.after(Self.untilThereIsRoom) { [weak self] in self?.tryOutcomesAgain() }
+            return false
+        }
+    }
+
+    /// There may be room now.
+    func tryOutcomesAgain() {
+        guard case .outcomesWaitForRoom(let host, let written) = checkpoint else { return }
+        checkpoint = written.map { .written(host, $0) } ?? .none
+        takeOnAfterCheckpoint()
+    }
+
+    /// What the records of all that `host` has published take at most: its last state, and the answers
+    /// to messages with ids.
+    private func outcomesByteCount(of host: HostProcess) -> Int {
+        var (answers, state, large) = (0, Self.recordBytes, 0)
+        var ahead = host.reader.ahead
+        while case .entry(let kind, let sequence, let payload) = ahead.next(host.ring) {
+            let answer: Int
+            switch kind {
+            case .state:
+                state = payload.count + Self.recordBytes
+                continue
+            case .largeState: return answers + state
+            case .skip: continue
+            case .reply: answer = payload.count
+            case .failure: answer = payload.count + Self.errorBytes
+            case .passed: answer = Self.errorBytes
+            case .largeReply:
+                let byteCount = host.largeByteCount(large, now: supervisor.now)
+                answer = min(byteCount, limits.messageBytes) + Self.errorBytes
+                large += 1
+            }
+            if mailbox.standing.ids.entry(of: sequence) != nil {
+                answers += answer + Self.recordBytes
+            }
+        }
+        return answers + state
+    }
+
+    /// What a record takes at most beside its reply or state.
+    private static let recordBytes = 64
+    /// What an error of batond's own takes at most.
+    private static let errorBytes = 512
 
     private func hasNoRoom(_ run: CheckpointRun, _ error: SystemError) {
         switch run.purpose {

@@ -14,26 +14,22 @@ extension Service {
 
     /// Ends a life in order, after everything was synced.
     func endLife() {
-        // Without room for it the mailbox is as after a crash, which loses nothing either.
+        // Without it the mailbox is as after a crash, which loses nothing either.
         do throws(StoreError) { try mailbox.mark() } catch { return }
         supervisor.commits(self)
     }
 
-    /// What was synced last is proven by the next batch. Where none follows within a second one is made
-    /// for that alone, which nobody waits for.
+    /// Within a second what was synced is marked, so that damage to it is known for damage.
     private func markSoon() {
         guard !marksSoon, mailbox.wantsMark else { return }
         marksSoon = true
         _ = supervisor.after(.seconds(1)) { [weak self] in
             guard let self else { return }
             marksSoon = false
-            guard removal == nil, !supervisor.isStopping, mailbox.wantsMark,
-                mailbox.hasRoomForMark
-            else { return }
+            guard removal == nil, !supervisor.isStopping else { return }
             do throws(StoreError) { try mailbox.mark() } catch {
-                return supervisor.fail("\(name): \(error)")
+                supervisor.fail("\(name): \(error)")
             }
-            for job in mailbox.takeJobs() { supervisor.keepHouse(job) }
         }
     }
 

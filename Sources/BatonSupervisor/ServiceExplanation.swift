@@ -89,6 +89,10 @@ extension Service {
         case .waitingForSlot:
             Explanation(doing: "its state waits for a slot", waitsFor: "the next commit")
         case .writing: Explanation(doing: "its state is being written", waitsFor: "the disk")
+        case .outcomesWaitForRoom:
+            Explanation(
+                doing: "there is no room on the disk for its outcomes, and they wait",
+                waitsFor: "room on the disk; nothing is lost meanwhile")
         case .waitingForRoom:
             Explanation(
                 doing: "there is no room on the disk for its state, and its outcomes wait",

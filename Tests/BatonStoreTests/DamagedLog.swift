@@ -79,6 +79,11 @@ final class DamagedLog {
             where batch.durable > bad && !changed(segment.name, batch.header.range, damaged) {
                 return .corrupt(place: place)
             }
+            if let marked = segment.marked, marked > bad,
+                !changed(segment.name, 512..<524, damaged)
+            {
+                return .corrupt(place: place)
+            }
             if let footer = segment.footer, !changed(segment.name, footer.range, damaged) {
                 return .corrupt(place: place)
             }
@@ -146,8 +151,6 @@ final class DamagedLog {
         let survey = Survey(service, path: directory.path, wasMade: false)
         switch (expected, survey.end) {
         case (.whole, .clean), (.torn, .torn): break
-        // No record, only bytes that are not zero: they are made so.
-        case (.whole, .torn(_, 0)): break
         // Of a batch whose header's first bytes are gone nothing may be left to be dropped.
         case (.torn, .clean): break
         case (.corrupt(let place), .refused(.corrupt(let found, _))):

@@ -46,6 +46,8 @@ struct LogImage {
         var previousEnd: Int
         var previousChain: UInt32
         var mailbox: [UInt8]
+        /// What its header page says of how far the log was durable.
+        var marked: (segment: UInt32, offset: Int)?
         var batches: [Batch]
         var footer: Record?
         /// Where the last batch ends.
@@ -110,20 +112,27 @@ struct LogImage {
         guard Array(bytes[..<8]) == Array("BATONLOG".utf8) else { throw Fault("\(name): no magic") }
         guard 1...3 ~= word(bytes, 8) else { throw Fault("\(name): format \(word(bytes, 8))") }
         guard word(bytes, 76) == crc(bytes[..<76]) else { throw Fault("\(name): header CRC") }
+        let marked = (word(bytes, 516), Int(word(bytes, 512)))
+        let isMarked =
+            crc(bytes[512..<520], seed: seed(bytes)) == word(bytes, 520)
+            && marked.0 == word(bytes, 20)
         return Segment(
             name: name, format: word(bytes, 8), ordinal: word(bytes, 20),
             byteCount: Int(integer(bytes, 24, 8)), firstSequence: integer(bytes, 32, 8),
             firstBatch: integer(bytes, 40, 8), epoch: word(bytes, 48),
             previousEnd: Int(word(bytes, 52)), previousChain: word(bytes, 56),
-            mailbox: Array(bytes[60..<76]), batches: [], end: 4096)
+            mailbox: Array(bytes[60..<76]), marked: isMarked ? marked : nil, batches: [], end: 4096)
+    }
+
+    /// Of a segment's records.
+    private static func seed(_ bytes: [UInt8]) -> UInt32 {
+        crc((bytes[60..<76] + bytes[20..<24])[...])
     }
 
     /// - Returns: the CRC of the last batch's header.
     private static func read(_ bytes: [UInt8], into segment: inout Segment) throws(Fault) -> UInt32
     {
-        var ordinal = segment.mailbox
-        ordinal += (0..<4).map { UInt8(truncatingIfNeeded: segment.ordinal >> (8 * UInt32($0))) }
-        let seed = crc(ordinal[...])
+        let seed = seed(bytes)
         var chain = segment.previousChain
         while let header = record(bytes, segment.end, seed), header.kind == .batch {
             let payload = header.payload

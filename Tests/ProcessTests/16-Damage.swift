@@ -75,6 +75,26 @@ extension Processes {
             #expect(try daemon.call("ping", "ping") == "pong")
         }
 
+        @Test("The log's last page lost, with all that lay in it: quarantined, not a torn end")
+        func lostPage() throws {
+            let daemon = try TestDaemon(plugins: "counter", "ping")
+            for _ in 1...40 { _ = try daemon.call("counter", "1") }
+            #expect(try daemon.stop() == .code(0))
+            let path = try #require(try segments(of: "counter", daemon).last)
+            var bytes = try Data(contentsOf: URL(filePath: path))
+            let end = try #require(bytes.lastIndex { $0 != 0 })
+            let page = end / 4096 * 4096
+            bytes.replaceSubrange(page..<page + 4096, with: Data(count: 4096))
+            try bytes.write(to: URL(filePath: path))
+
+            let (report, exit) = try KeptState(daemon: daemon).check()
+            #expect(exit == .code(1) && report.mailbox("counter")?.mailbox == "damaged")
+            try daemon.start()
+            #expect(try daemon.status("counter").state == .quarantined)
+            #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
+            #expect(try daemon.call("ping", "ping") == "pong")
+        }
+
         @Test("A plugin directory that everybody may write to is refused; what runs stays")
         func openDirectory() throws {
             let daemon = try TestDaemon(plugins: "ping")

@@ -12,6 +12,23 @@ extension Processes {
         "35 A full disk",
         .enabled(if: FileSystem.obstacle(.ext4) == nil, "it takes root and loop devices"))
     struct FullDisk {
+        /// SENDs one message again and again, with ids, until there is no room.
+        /// - Returns: how many were accepted.
+        private static func sendUntilFull(
+            _ daemon: TestDaemon, _ service: String, _ message: String, withIDs: Bool
+        ) throws -> Int {
+            for count in 0..<20_000 {
+                do throws(ClientError) {
+                    let id = withIDs ? "\(count)" : nil
+                    _ = try daemon.client.send(service, Array(message.utf8), id: id)
+                } catch {
+                    guard case .refused("READONLY", _) = error else { throw error }
+                    return count
+                }
+            }
+            throw Failure("the disk is never full")
+        }
+
         /// A daemon whose state is on a file system of its own.
         private final class Ground {
             let daemon: TestDaemon
@@ -112,6 +129,64 @@ extension Processes {
                 "the disk is nearly full", "read-only: new messages are refused",
                 "messages are taken again", "there is room again",
             ] { #expect(daemon.logText.contains(said), "not told: \(said)") }
+        }
+
+        @Test(
+            "What was accepted is settled without room, whatever settling takes, and by the same host",
+            arguments: [
+                ("counter", "1", true), ("trial", "sum 1 3", false),
+                ("faulty", "reply 200", true),
+            ])
+        func drains(service: String, message: String, withIDs: Bool) throws {
+            let ground = try Ground(mebibytes: 8)
+            let daemon = ground.daemon
+            try daemon.install(Products.image(service), as: service)
+            #expect(try daemon.client.reload().decoded().contains { $0.verdict == .started })
+            let reply = try daemon.client.call(service, Array(message.utf8), id: "0")
+            let host = try daemon.status(service).pid
+            _ = try daemon.client.change(.suspend, service)
+            try ground.disk.fill()
+            let accepted = try Self.sendUntilFull(daemon, service, message, withIDs: withIDs)
+            #expect(accepted > 100)
+            _ = try daemon.client.change(.resume, service)
+            print("\(service): \(accepted) accepted on the full disk")
+            try wait(for: "the backlog's end") { try daemon.status(service).waiting == 0 }
+            let status = try daemon.status(service)
+            #expect(status.pid == host && status.settled == status.appended)
+
+            // It comes up on the full disk, too, again and again, and knows what it has answered.
+            for _ in 1...5 {
+                try daemon.killHard()
+                try daemon.start()
+            }
+            #expect(try daemon.client.call(service, Array(message.utf8), id: "0") == reply)
+        }
+
+        @Test("Answers that have no room wait for it, with their host: nothing is handled twice")
+        func answersWait() throws {
+            let ground = try Ground(mebibytes: 24)
+            let daemon = ground.daemon
+            try daemon.install(Products.image("faulty"), as: "faulty")
+            #expect(try daemon.client.reload().decoded().contains { $0.verdict == .started })
+            let host = try daemon.status("faulty").pid
+            _ = try daemon.client.change(.suspend, "faulty")
+            try ground.disk.fill()
+            let accepted = try Self.sendUntilFull(daemon, "faulty", "reply 2000", withIDs: true)
+            _ = try daemon.client.change(.resume, "faulty")
+            try wait(for: "what it waits for") {
+                try daemon.baton("explain", "faulty").output.contains("room on the disk")
+            }
+            Thread.sleep(forTimeInterval: 1.5)
+            #expect(try daemon.status("faulty").waiting > 0)
+            #expect(try daemon.status("faulty").pid == host)
+            #expect(try daemon.call("ping", "ping") == "pong")
+
+            try ground.disk.makeRoom()
+            try wait(for: "the backlog's end") { try daemon.status("faulty").waiting == 0 }
+            #expect(try daemon.call("faulty", "count") == "\(accepted)")
+            #expect(try daemon.status("faulty").pid == host)
+            let again = try daemon.client.call("faulty", Array("reply 2000".utf8), id: "1")
+            #expect(again == [UInt8](repeating: UInt8(ascii: "x"), count: 2000))
         }
 
         @Test("At a checkpoint: the old state stays, and what waits is handled later")
