@@ -38,11 +38,14 @@ extension Repair {
         return parts.joined(separator: ", ")
     }
 
+    /// Nothing is left that could tell what there was.
+    private var isAllLost: Bool { salvage.isEndMissing && salvage.appended == .none }
+
     private var lostText: String {
         let ranges = salvage.lost.map(Self.text(of:)).joined(separator: ", ")
         let end =
             salvage.isEndMissing
-            ? salvage.appended == .none
+            ? isAllLost
                 ? "all there was; what that was cannot be known"
                 : "what was accepted after message \(salvage.appended), which cannot be known" : nil
         let isOne = salvage.lost.count == 1 && salvage.lost[0].count == 1
@@ -95,7 +98,7 @@ extension Repair {
                 for range in salvage.lost { Self.write(range, to: &json) }
             }
             json.member("end_missing", salvage.isEndMissing)
-            json.member("state_lost", salvage.isStateLost)
+            json.member("state_lost", salvage.isStateLost || isAllLost)
             json.array("again") { json in
                 if let again = salvage.again { Self.write(again, to: &json) }
             }

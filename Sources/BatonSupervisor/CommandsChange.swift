@@ -37,7 +37,7 @@ extension Supervisor {
                 "there is no \(service.name).so in "
                     + "\(configuration.directories.plugins): name a file with IMAGE")
         }
-        guard path.hasPrefix("/") else {
+        guard path.hasPrefix("/"), !path.utf8.contains(0) else {
             return connection.replyError(slot, "ERR", "IMAGE takes an absolute path")
         }
         takeIn(

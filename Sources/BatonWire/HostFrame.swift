@@ -97,7 +97,8 @@ extension HostCommand {
         switch reader.byte() {
         case 1:
             guard let has = reader.byte(), let count = reader.integer(UInt32.self),
-                let version = reader.text(), let limit = reader.integer(UInt32.self),
+                let version = reader.text(), version.utf8.count <= FixedLimits.versionBytes,
+                let limit = reader.integer(UInt32.self),
                 let format = reader.integer(UInt32.self), let downgrade = reader.byte()
             else { return nil }
             self = .start(

@@ -24,13 +24,16 @@ struct Call: DaemonCommand {
     var message: String?
     @Option(help: ArgumentHelp("How long to wait for the reply.", valueName: "seconds"))
     var timeout = Seconds(30)
-    @Option(help: "An id of yours for the message: sent again with it, it is not handled again.")
-    var id: String?
+    @Option(
+        help:
+            "An id of yours for the message, 1 to 64 bytes: sent again with it, it is not handled again."
+    )
+    var id: MessageID?
     @OptionGroup var place: DaemonPlace
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
         guard let message = Input.message(message) else { return .usage }
-        Output.line(try daemon.call(service, message, id: id, timeout: timeout.duration))
+        Output.line(try daemon.call(service, message, id: id?.text, timeout: timeout.duration))
         return .done
     }
 }
@@ -52,13 +55,17 @@ struct Send: DaemonCommand {
     var message: String?
     @Option(help: ArgumentHelp("How long to wait for the receipt.", valueName: "seconds"))
     var timeout = Seconds(30)
-    @Option(help: "An id of yours for the message: sent again with it, it is not handled again.")
-    var id: String?
+    @Option(
+        help:
+            "An id of yours for the message, 1 to 64 bytes: sent again with it, it is not handled again."
+    )
+    var id: MessageID?
     @OptionGroup var place: DaemonPlace
 
     func run(_ daemon: Daemon) throws(ClientError) -> CommandExit {
         guard let message = Input.message(message) else { return .usage }
-        Output.line("\(try daemon.send(service, message, id: id, patience: timeout.duration))")
+        Output.line(
+            "\(try daemon.send(service, message, id: id?.text, patience: timeout.duration))")
         return .done
     }
 }

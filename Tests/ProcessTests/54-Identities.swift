@@ -285,6 +285,12 @@ extension Processes {
             #expect(send.output == "1\n")
             let conflict = try daemon.baton("call", "counter", "6", "--id", "a")
             #expect(conflict.exit == .code(1) && conflict.error.contains("CONFLICT"))
+            for id in ["", String(repeating: "i", count: 65)] {
+                for verb in ["call", "send"] {
+                    let wrong = try daemon.baton(verb, "counter", "5", "--id", id)
+                    #expect(wrong.exit == .code(64), "\(wrong.error)")
+                }
+            }
         }
     }
 }

@@ -39,6 +39,19 @@ extension Processes {
             }
         }
 
+        @Test("A path with a NUL in it is none, though what is before it is an image")
+        func nulInPath() throws {
+            let daemon = try TestDaemon(plugins: "ping")
+            let image = try daemon.directory.write(Products.bytes("ping-2"), "second.so")
+            let client = try LineClient(path: daemon.runtime.path + "/control.sock")
+            let path = image + "\0junk"
+            let words = ["UPGRADE", "ping", "IMAGE", path]
+            let text = words.map { "$\($0.utf8.count)\r\n\($0)\r\n" }.joined()
+            try client.send("*4\r\n" + text)
+            #expect(try client.line()?.hasPrefix("-ERR IMAGE takes ") == true)
+            #expect(try daemon.status("ping").version == "1")
+        }
+
         @Test(
             "A candidate that fails in prepare is refused, its cause named, its exit status 1",
             arguments: [
