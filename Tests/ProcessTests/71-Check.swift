@@ -45,7 +45,9 @@ extension Processes {
                 let waiting = isKilled ? 3 : 0
                 let first = "counter: clean; 8 messages, \(waiting) wait"
                 #expect(text.lines.first?.hasPrefix(first) == true, "\(text.output)")
-                if isKilled { try daemon.start() }
+                guard isKilled else { continue }
+                try daemon.start()
+                try wait(for: "what waits") { try daemon.status("counter").waiting == 0 }
             }
         }
 

@@ -110,11 +110,13 @@ extension Processes {
             /// - Returns: what is wrong, if anything, before the cut.
             func cut(at wanted: Moment) throws -> String? {
                 if wanted == .recovery { try arm(1...40) }
-                guard try boot() else {
+                let isUp = try boot()
+                try disk.tell("disarm")
+                // It may have come after the boot just as well: a state is still being written.
+                guard try isUp && !disk.isOff else {
                     try lose(at: .recovery)
                     return nil
                 }
-                try disk.tell("power")
                 if let fault = try ledger.fault(in: daemon) { return fault }
                 let moment = wanted == .recovery ? .load : wanted
                 try work(to: moment)

@@ -13,6 +13,7 @@
  *                             by chance, have reached the platter, the others have not. From then on
  *                             everything fails with EIO
  *     arm REQUESTS KEEP SEED  the same, once so many more writes and flushes have been taken
+ *     disarm                  not at all
  *     power                   on again, with what the platter has
  *     flushes FAILING         0: they work; 1: they fail with EIO, and what is in the cache is lost
  *     slow MILLISECONDS       each flush takes as long
@@ -176,6 +177,8 @@ static int command(const char *text)
         disk.keep = number;
         seed_dice(seed);
         disk.armed = count;
+    } else if (strncmp(text, "disarm", 6) == 0) {
+        disk.armed = 0;
     } else if (strncmp(text, "power", 5) == 0) {
         disk.armed = 0;
         disk.is_off = false;
