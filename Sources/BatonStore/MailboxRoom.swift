@@ -76,15 +76,23 @@ extension Mailbox {
     /// - Parameter byteCount: of its records.
     /// - Throws: `noRoom`, and nothing has changed; `system`.
     package mutating func makeRoom(for byteCount: Int) throws(StoreError) {
-        let batches = Self.batchBytes * (2 + byteCount >> 20)
-        let needed = byteCount + batches + Segment.footerBytes + keptForLives
-        guard offset + max(filled, Self.batchBytes) + needed > activeByteCount else { return }
+        guard !hasRoom(for: byteCount) else { return }
+        let needed = neededByteCount(for: byteCount)
         if case .ready(let ready) = spare, ready >= Segment.headerBytes + baseBatchBytes + needed {
             return
         }
         try flush()
         try roll(toHold: needed)
     }
+
+    /// Whether so many bytes of records fit into the active segment.
+    package func hasRoom(for byteCount: Int) -> Bool {
+        offset + max(filled, Self.batchBytes) + neededByteCount(for: byteCount) <= activeByteCount
+    }
+    private func neededByteCount(for byteCount: Int) -> Int {
+        byteCount + Self.batchBytes * (2 + byteCount >> 20) + Segment.footerBytes + keptForLives
+    }
+
     /// No spare can be made now.
     package mutating func spareIsDenied() { isSpareDenied = true }
     /// Whether a spare is there, so that nothing need be made sure of.

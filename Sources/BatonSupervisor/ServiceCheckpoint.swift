@@ -204,8 +204,11 @@ extension Service {
     private func hasRoomForOutcomes(of host: HostProcess, _ written: CheckpointSlot.Written?)
         -> Bool
     {
-        // Answers can be of any size; all else fits into a spare.
-        guard !mailbox.hasSpare || mailbox.standing.ids.count > 0 else { return true }
+        // Answers can be of any size. All else is one state at most, and fits into a spare.
+        if mailbox.standing.ids.count == 0 {
+            let most = SharedRing.entryBytes + Self.recordBytes
+            guard !mailbox.hasSpare, !mailbox.hasRoom(for: most) else { return true }
+        }
         do throws(StoreError) {
             try mailbox.makeRoom(for: outcomesByteCount(of: host))
             return true
