@@ -1,5 +1,6 @@
 // Daemon: every command of batond as a function. Runs in baton and in tests.
 
+import BatonCore
 import BatonWire
 
 /// A batond, by its runtime directory. Each function opens a connection of its own, and waits for
@@ -12,6 +13,9 @@ package struct Daemon: Sendable {
     }
 
     // MARK: Messages
+
+    /// What an id has at most.
+    package static let idBytes = FixedLimits.idBytes
 
     /// The reply to `message`. The daemon gives up after `timeout`; so that its own answer is the
     /// one seen, this side waits a little longer.

@@ -93,6 +93,8 @@ package enum FixedLimits {
     /// Descriptors that clients do not get: batond's own, and those of a service with three hosts.
     package static let descriptorsKept = 64
     package static let descriptorsPerService = 24
+    /// Those of a service with one host.
+    package static let descriptorsPerServiceAtRest = 8
     /// Connections to control.sock beyond the limit of all.
     package static let controlConnections = 16
     /// Bytes read from one client in one turn of the loop, and from all of them, so that nobody waits

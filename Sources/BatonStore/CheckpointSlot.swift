@@ -195,8 +195,7 @@ package enum CheckpointSlot {
     /// The identity of the mailbox that a slot belongs to.
     static func mailbox(of slot: UInt8, in directory: OpenFile) -> [UInt8]? {
         guard
-            let file = try? OpenFile(
-                .open(fileName(slot), in: directory.number, flags: O_RDONLY)),
+            let file = try? OpenFile(.open(fileName(slot), in: directory.number, flags: O_RDONLY)),
             case .header(let header) = try? readHeader(file)
         else { return nil }
         return header.mailbox
@@ -239,10 +238,7 @@ extension CheckpointSlot.Header {
         writer.put(UInt32(slot))
         writer.put(UInt64(byteCount))
         writer.put(raw: mailbox)
-        let crc = unsafe writer.bytes.withUnsafeBytes {
-            unsafe baton_crc32c(0, $0.baseAddress, $0.count)
-        }
-        writer.put(crc)
+        writer.put(writer.crc())
         return writer.bytes
     }
 

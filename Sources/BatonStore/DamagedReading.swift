@@ -103,8 +103,7 @@ struct DamagedReading {
 
     private static func byteCount(_ ordinal: UInt32, in directory: OpenFile) -> Int {
         let name = BatonStore.Segment.fileName(ordinal)
-        let file = try? Descriptor.open(
-            name, in: directory.number, flags: O_RDONLY)
+        let file = try? Descriptor.open(name, in: directory.number, flags: O_RDONLY)
         return (try? file?.status()).map { Int($0.st_size) } ?? 0
     }
 
@@ -114,8 +113,7 @@ struct DamagedReading {
     {
         let name = BatonStore.Segment.fileName(ordinal)
         guard
-            let file = try? Descriptor.open(
-                name, in: directory.number, flags: O_RDONLY),
+            let file = try? Descriptor.open(name, in: directory.number, flags: O_RDONLY),
             let status = try? file.status(), status.st_mode & S_IFMT == S_IFREG
         else { return .allocate(byteCount: 0, alignment: 16) }
         let count = min(Int(status.st_size), most)

@@ -131,9 +131,7 @@ import Glibc
     package mutating func append(_ message: UnsafeRawBufferPointer) throws(StoreError)
         -> SequenceNumber
     {
-        let size = Record.size(payload: message.count)
-        try expectRoom(for: size)
-        try reserve(size, keeping: keptForSettling, isMessage: true)
+        try reserveMessage(Record.size(payload: message.count))
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
         appended = number
@@ -154,9 +152,8 @@ import Glibc
             throw .idsFull(count: standing.ids.count)
         }
         let payload = identity.encoded(forgetting: forgotten)
-        let size = Record.size(payload: message.count) + Record.size(payload: payload.count)
-        try expectRoom(for: size)
-        try reserve(size, keeping: keptForSettling, isMessage: true)
+        try reserveMessage(
+            Record.size(payload: message.count) + Record.size(payload: payload.count))
         let number = appended.next
         unsafe put(.message, message, sequence: number.value)
         appended = number
@@ -349,6 +346,12 @@ import Glibc
             payload, after: first, to: base + filled, seed: seed, offset: offset + filled)
         filled += Record.size(payload: count)
         recordCount &+= 1
+    }
+
+    @inline(__always)
+    private mutating func reserveMessage(_ size: Int) throws(StoreError) {
+        try expectRoom(for: size)
+        try reserve(size, keeping: keptForSettling, isMessage: true)
     }
 
     /// Makes room for `size` bytes in the batch, beginning one, or another segment, if need be.

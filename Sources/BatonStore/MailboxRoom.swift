@@ -56,9 +56,9 @@ extension Mailbox {
     /// that does not hold the base record any more is none: another is made in its place.
     mutating func reckon() {
         let stateBytes = standing.inlineState?.bytes.count ?? 512
-        settleBytes =
-            Self.batchBytes + Record.size(payload: standing.state == nil ? 0 : 4 + stateBytes)
         let settling = Self.batchBytes + Record.size(payload: 4 + stateBytes)
+        settleBytes =
+            standing.state == nil ? Self.batchBytes + Record.size(payload: 0) : settling
         if case .ready(let byteCount) = spare {
             let least = Segment.headerBytes + baseBatchBytes + settling + Segment.footerBytes
             if byteCount >= least {

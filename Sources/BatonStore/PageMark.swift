@@ -15,10 +15,7 @@ enum PageMark {
     static func encoded(_ position: LogPosition, seed: UInt32) -> [UInt8] {
         var writer = PayloadWriter()
         writer.put(position.word)
-        let crc = unsafe writer.bytes.withUnsafeBytes {
-            unsafe baton_crc32c(seed, $0.baseAddress, $0.count)
-        }
-        writer.put(crc)
+        writer.put(writer.crc(seed))
         return writer.bytes
     }
 

@@ -2,6 +2,7 @@
 // Used in batond.
 
 import BatonCore
+import CLinux
 
 struct PayloadWriter {
     private(set) var bytes: [UInt8] = []
@@ -27,6 +28,11 @@ struct PayloadWriter {
     mutating func put(long: [UInt8]) {
         put(UInt32(long.count))
         bytes.append(contentsOf: long)
+    }
+
+    /// The CRC of what was put so far.
+    func crc(_ seed: UInt32 = 0) -> UInt32 {
+        unsafe bytes.withUnsafeBytes { unsafe baton_crc32c(seed, $0.baseAddress, $0.count) }
     }
 }
 

@@ -198,8 +198,7 @@ package struct Recovery {
     private func byteCount(of name: String) throws(StoreError) -> Int {
         let directory = directory
         return try StoreError.wrapReading("\(path)/\(name)") { () throws(SystemError) in
-            let file = try Descriptor.open(
-                name, in: directory.number, flags: O_RDONLY)
+            let file = try Descriptor.open(name, in: directory.number, flags: O_RDONLY)
             return Int(try file.status().st_size)
         }
     }
@@ -211,8 +210,7 @@ package struct Recovery {
         let count = min(try byteCount(of: name), most)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
         do throws(SystemError) {
-            let file = try Descriptor.open(
-                name, in: directory.number, flags: O_RDONLY)
+            let file = try Descriptor.open(name, in: directory.number, flags: O_RDONLY)
             let got = try unsafe file.read(into: buffer, at: 0)
             guard got == count else { throw SystemError("read \(name)", code: EIO) }
         } catch {

@@ -55,9 +55,7 @@ package struct Segment: Sendable {
         var writer = PayloadWriter()
         writer.put(raw: mailbox)
         writer.put(ordinal)
-        return unsafe writer.bytes.withUnsafeBytes {
-            unsafe baton_crc32c(0, $0.baseAddress, $0.count)
-        }
+        return writer.crc()
     }
 
     static func fileName(_ ordinal: UInt32) -> String {
@@ -89,10 +87,7 @@ extension Segment.Header {
         writer.put(previousEnd)
         writer.put(previousChain)
         writer.put(raw: mailbox)
-        let crc = unsafe writer.bytes.withUnsafeBytes {
-            unsafe baton_crc32c(0, $0.baseAddress, $0.count)
-        }
-        writer.put(crc)
+        writer.put(writer.crc())
         return writer.bytes
     }
 

@@ -14,6 +14,11 @@ extension Supervisor {
         listeners.append(listener)
     }
 
+    /// At a service's socket.
+    func listen(_ kind: Listener.Kind, for service: ServiceName) throws(SystemError) {
+        try listen(kind, at: socketPath(of: service), mode: socketMode(of: service))
+    }
+
     func accept(_ listener: Listener) {
         // Bounded, so that a flood of connections does not keep the loop from messages.
         for _ in 0..<64 {

@@ -15,6 +15,7 @@ extension Supervisor {
     ) -> Bool {
         let ahead = ahead(of: connection)
         let before = connection.output.end
+        let answerBytes = answerBytes
         while connection.state == .open {
             guard connection.pendingCount < ahead, connection.bufferedCount < repliesBytes / 2,
                 // Answers that are made at once cost time: the others have their turn in between.

@@ -240,9 +240,7 @@ extension Supervisor {
         service.removal = nil
         leaving.removeAll { $0 === service }
         do throws(SystemError) {
-            try listen(
-                .service(service), at: socketPath(of: service.name),
-                mode: socketMode(of: service.name))
+            try listen(.service(service), for: service.name)
         } catch { service.log.error("it has no socket any more: \(error)") }
         service.releaseHeldUp()
         let verdict = removal.verdict(of: service, .refused(.drain, reason: reason), at: freshNow())

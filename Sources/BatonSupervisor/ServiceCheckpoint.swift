@@ -3,7 +3,8 @@
 //
 // Invariants: while a state is on its way, nothing is taken from the current host's ring: the outcomes
 // that belong to it wait there, and so does their host, which goes on when they are taken. One state
-// of a service is on its way at a time. A state that has no room waits for it, and nothing is lost.
+// of a service is on its way at a time. A state that has no room waits for it, and so do outcomes whose
+// records have none, and nothing is lost.
 
 import BatonCore
 import BatonLinux

@@ -73,7 +73,7 @@ extension Supervisor {
 
     private func expectDescriptors(for count: Int) throws(StartRefusal) {
         // At rest; with less mailboxes could not even be read.
-        let needed = FixedLimits.descriptorsKept + FixedLimits.descriptorsPerService * count / 3
+        let needed = FixedLimits.descriptorsKept + FixedLimits.descriptorsPerServiceAtRest * count
         guard descriptorLimit < needed else { return }
         throw StartRefusal(
             "there may be \(descriptorLimit) descriptors, and \(count) services alone need "
@@ -100,7 +100,9 @@ extension Supervisor {
             let service = Service(name, mailbox: mailbox, supervisor: self)
             services[name] = service
             note(report, service)
-            try listen(.service(service), for: name)
+            do throws(SystemError) { try listen(.service(service), for: name) } catch {
+                throw .system(error)
+            }
             return service
         } catch {
             services[name] = nil
@@ -119,7 +121,7 @@ extension Supervisor {
         // Told once, however often it is tried.
         guard before == nil else { return }
         if readOnlyReason == nil { emit(Event(outage.event, service: name, cause: outage.reason)) }
-        do throws(StoreError) { try listen(.outage(outage), for: name) } catch {
+        do throws(SystemError) { try listen(.outage(outage), for: name) } catch {
             logger.error("\(error)")
         }
     }
@@ -142,14 +144,6 @@ extension Supervisor {
             guard case .outage = listener.kind, listener.path == path else { return false }
             stopWatching(listener.socket.number, token: listener.token)
             return true
-        }
-    }
-
-    private func listen(_ kind: Listener.Kind, for name: ServiceName) throws(StoreError) {
-        do throws(SystemError) {
-            try listen(kind, at: socketPath(of: name), mode: socketMode(of: name))
-        } catch {
-            throw .system(error)
         }
     }
 

@@ -24,10 +24,7 @@ struct Call: DaemonCommand {
     var message: String?
     @Option(help: ArgumentHelp("How long to wait for the reply.", valueName: "seconds"))
     var timeout = Seconds(30)
-    @Option(
-        help:
-            "An id of yours for the message, 1 to 64 bytes: sent again with it, it is not handled again."
-    )
+    @Option(help: MessageID.help)
     var id: MessageID?
     @OptionGroup var place: DaemonPlace
 
@@ -55,10 +52,7 @@ struct Send: DaemonCommand {
     var message: String?
     @Option(help: ArgumentHelp("How long to wait for the receipt.", valueName: "seconds"))
     var timeout = Seconds(30)
-    @Option(
-        help:
-            "An id of yours for the message, 1 to 64 bytes: sent again with it, it is not handled again."
-    )
+    @Option(help: MessageID.help)
     var id: MessageID?
     @OptionGroup var place: DaemonPlace
 

@@ -27,6 +27,7 @@ struct CorpusTests {
             }
         }
     }
+
     @Test("Targets that run at the same time do not disturb each other")
     func together() throws {
         let samples = try FuzzTarget.allCases.map { target in

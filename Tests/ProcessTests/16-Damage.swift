@@ -14,6 +14,20 @@ extension Processes {
                 .filter { $0.hasSuffix(".segment") }.map { "\(mailbox)/\($0)" }
         }
 
+        /// The damaged segment is as it was, and `ping` serves.
+        private func expectQuarantined(
+            _ service: String, _ path: String, _ bytes: Data, _ daemon: TestDaemon,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) throws {
+            let status = try daemon.status(service)
+            #expect(
+                status.state == .quarantined, "\(status.settled) settled",
+                sourceLocation: sourceLocation)
+            #expect(
+                try Data(contentsOf: URL(filePath: path)) == bytes, sourceLocation: sourceLocation)
+            #expect(try daemon.call("ping", "ping") == "pong", sourceLocation: sourceLocation)
+        }
+
         @Test("A mailbox whose only segment is missing is quarantined, and is no new mailbox")
         func missingSegment() throws {
             let daemon = try TestDaemon(plugins: "counter", "ping")
@@ -43,10 +57,7 @@ extension Processes {
             try bytes.write(to: URL(filePath: path))
 
             try daemon.start()
-            let status = try daemon.status("echo-c")
-            #expect(status.state == .quarantined, "\(status.settled) settled")
-            #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
-            #expect(try daemon.call("ping", "ping") == "pong")
+            try expectQuarantined("echo-c", path, bytes, daemon)
         }
 
         @Test("After a quiet second and a kill, too: what was synced last is marked")
@@ -70,9 +81,7 @@ extension Processes {
             let (report, exit) = try KeptState(daemon: daemon).check()
             #expect(exit == .code(1) && report.mailbox("echo-c")?.mailbox == "damaged")
             try daemon.start()
-            #expect(try daemon.status("echo-c").state == .quarantined)
-            #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
-            #expect(try daemon.call("ping", "ping") == "pong")
+            try expectQuarantined("echo-c", path, bytes, daemon)
         }
 
         @Test("The log's last page lost, with all that lay in it: quarantined, not a torn end")
@@ -90,9 +99,7 @@ extension Processes {
             let (report, exit) = try KeptState(daemon: daemon).check()
             #expect(exit == .code(1) && report.mailbox("counter")?.mailbox == "damaged")
             try daemon.start()
-            #expect(try daemon.status("counter").state == .quarantined)
-            #expect(try Data(contentsOf: URL(filePath: path)) == bytes)
-            #expect(try daemon.call("ping", "ping") == "pong")
+            try expectQuarantined("counter", path, bytes, daemon)
         }
 
         @Test("A plugin directory that everybody may write to is refused; what runs stays")

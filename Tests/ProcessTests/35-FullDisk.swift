@@ -12,23 +12,6 @@ extension Processes {
         "35 A full disk",
         .enabled(if: FileSystem.obstacle(.ext4) == nil, "it takes root and loop devices"))
     struct FullDisk {
-        /// SENDs one message again and again, with ids, until there is no room.
-        /// - Returns: how many were accepted.
-        private static func sendUntilFull(
-            _ daemon: TestDaemon, _ service: String, _ message: String, withIDs: Bool
-        ) throws -> Int {
-            for count in 0..<20_000 {
-                do throws(ClientError) {
-                    let id = withIDs ? "\(count)" : nil
-                    _ = try daemon.client.send(service, Array(message.utf8), id: id)
-                } catch {
-                    guard case .refused("READONLY", _) = error else { throw error }
-                    return count
-                }
-            }
-            throw Failure("the disk is never full")
-        }
-
         /// A daemon whose state is on a file system of its own.
         private final class Ground {
             let daemon: TestDaemon
@@ -50,13 +33,21 @@ extension Processes {
                 try? disk.unmount()
             }
 
-            /// SENDs the next number; false if it is refused with READONLY.
-            func send() throws -> Bool {
-                let message = LedgerTalk.message(0, accepted + 1)
+            /// SENDs it; false if it is refused with READONLY.
+            func isAccepted(_ service: String, _ message: String, id: String? = nil) throws -> Bool
+            {
                 do throws(ClientError) {
-                    _ = try daemon.client.send("ledger", Array(message.utf8))
+                    _ = try daemon.client.send(service, Array(message.utf8), id: id)
                 } catch {
                     guard case .refused("READONLY", _) = error else { throw error }
+                    return false
+                }
+                return true
+            }
+
+            /// SENDs the next number; false if it is refused with READONLY.
+            func send() throws -> Bool {
+                guard try isAccepted("ledger", LedgerTalk.message(0, accepted + 1)) else {
                     return false
                 }
                 accepted += 1
@@ -64,10 +55,15 @@ extension Processes {
             }
 
             /// SENDs until there is no room.
-            func sendUntilFull() throws {
-                for _ in 0..<20_000 where try !send() { return }
+            /// - Parameter send: the message of this number; whether it was accepted.
+            /// - Returns: how many were.
+            func untilFull(_ send: (Int) throws -> Bool) throws -> Int {
+                for count in 0..<20_000 where try !send(count) { return count }
                 throw Failure("the disk is never full")
             }
+
+            /// SENDs until there is no room.
+            func sendUntilFull() throws { _ = try untilFull { _ in try send() } }
 
             /// Everything accepted is in the state, once and in order.
             func expectKept(sourceLocation: SourceLocation = #_sourceLocation) throws {
@@ -146,7 +142,9 @@ extension Processes {
             let host = try daemon.status(service).pid
             _ = try daemon.client.change(.suspend, service)
             try ground.disk.fill()
-            let accepted = try Self.sendUntilFull(daemon, service, message, withIDs: withIDs)
+            let accepted = try ground.untilFull { number in
+                try ground.isAccepted(service, message, id: withIDs ? "\(number)" : nil)
+            }
             #expect(accepted > 100)
             _ = try daemon.client.change(.resume, service)
             print("\(service): \(accepted) accepted on the full disk")
@@ -171,7 +169,9 @@ extension Processes {
             let host = try daemon.status("faulty").pid
             _ = try daemon.client.change(.suspend, "faulty")
             try ground.disk.fill()
-            let accepted = try Self.sendUntilFull(daemon, "faulty", "reply 2000", withIDs: true)
+            let accepted = try ground.untilFull { number in
+                try ground.isAccepted("faulty", "reply 2000", id: "\(number)")
+            }
             _ = try daemon.client.change(.resume, "faulty")
             try wait(for: "what it waits for") {
                 try daemon.baton("explain", "faulty").output.contains("room on the disk")

@@ -46,6 +46,7 @@ struct KeptState {
         var repaired: Bool
         var lost: [[Int]]?
         var again: [[Int]]?
+        var stateLost: Bool?
         var waiting: Int?
         var kept: String?
         var mailbox: String?
